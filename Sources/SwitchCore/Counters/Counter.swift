@@ -1,0 +1,57 @@
+/// The numbers that a port or worker keeps, beside its drop counts.
+@frozen
+public enum Counter: Int, CaseIterable, Sendable {
+    /// Frames that came in by the port, also those that were dropped.
+    case receivedFrames
+    /// Bytes of those frames.
+    case receivedBytes
+    /// Frames that the kernel accepted from the port.
+    case sentFrames
+    /// Bytes of those frames.
+    case sentBytes
+    /// Copies beyond the first that floods of this ingress port made: N - 1 for a flood to N ports.
+    case floodCopies
+    /// Handshake datagrams of the peer; these are not frames.
+    case handshakes
+    /// Gauge: frames waiting in the egress queue.
+    case queuedFrames
+    /// Gauge: bytes waiting in the egress queue.
+    case queuedBytes
+    /// The most bytes that ever waited.
+    case queueHighWaterBytes
+    /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere, in
+    /// the same tick, or is pinned.
+    case macMovesDamped
+    /// Frames whose source could not be learned for want of room.
+    case macTableFull
+    /// Completions of an earlier generation, ignored.
+    case staleCompletions
+    /// Times the worker was woken.
+    case wakeups
+    /// Turns the worker made.
+    case turns
+
+    /// The word of a `CounterBlock` that holds the counter.
+    @inlinable
+    var word: Int { @_noLocks get { rawValue } }
+
+    /// The name in status and metrics: snake_case.
+    public var name: String {
+        switch self {
+        case .receivedFrames: "received_frames"
+        case .receivedBytes: "received_bytes"
+        case .sentFrames: "sent_frames"
+        case .sentBytes: "sent_bytes"
+        case .floodCopies: "flood_copies"
+        case .handshakes: "handshakes"
+        case .queuedFrames: "queued_frames"
+        case .queuedBytes: "queued_bytes"
+        case .queueHighWaterBytes: "queue_high_water_bytes"
+        case .macMovesDamped: "mac_moves_damped"
+        case .macTableFull: "mac_table_full"
+        case .staleCompletions: "stale_completions"
+        case .wakeups: "wakeups"
+        case .turns: "turns"
+        }
+    }
+}

@@ -1,0 +1,32 @@
+// Finding a station: at most one cache line of the table and one word of its port.
+
+import Synchronization
+
+extension MACTable {
+    /// The port behind which `destination` was seen last in `vlan`.
+    ///
+    /// Writes nothing and never waits. An entry that is being rewritten counts as absent for the moment.
+    /// - Parameters:
+    ///   - destination: a unicast address; group addresses are never in the table.
+    ///   - now: coarse ticks, read once a turn.
+    /// - Returns: `nil` if the station is unknown: never seen, aged, or its port was flushed.
+    @_noLocks
+    public func lookup(destination: MACAddress, vlan: UInt16, now: UInt32) -> PortID? {
+        let key = MACEntryKey(destination, vlan: vlan)
+        let keys = bucket(at: bucketIndex(of: key))
+        let values = keys + Self.bucketSize
+        var slot = 0
+        // A look at the keys alone passes over the slots that cannot match, without the protocol.
+        while keys[slot].load(ordering: .relaxed) != key.word {
+            slot &+= 1
+            if slot == Self.bucketSize { return nil }
+        }
+        // Acquire, acquire, relaxed: pairs with the stores in write(_:value:to:).
+        let before = values[slot].load(ordering: .acquiring)
+        let found = keys[slot].load(ordering: .acquiring)
+        let after = values[slot].load(ordering: .relaxed)
+        guard before == after, found == key.word else { return nil }
+        let value = MACEntryValue(word: before)
+        return isLive(value, now: now) ? value.port : nil
+    }
+}

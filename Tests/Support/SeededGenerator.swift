@@ -1,0 +1,18 @@
+/// xorshift64*: a small, fast generator whose sequence depends on its seed alone.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    /// Starts the sequence of `seed`.
+    public init(seed: UInt64) {
+        // The state must not be zero.
+        state = (seed &+ 0x9E37_79B9_7F4A_7C15) | 1
+        for _ in 0..<4 { _ = next() }
+    }
+
+    public mutating func next() -> UInt64 {
+        state ^= state >> 12
+        state ^= state << 25
+        state ^= state >> 27
+        return state &* 0x2545_F491_4F6C_DD1D
+    }
+}
