@@ -15,11 +15,11 @@
 import Support
 import SwitchCore
 
-struct Scenario {
+struct Scenario: Sendable {
     let portCount: Int
     let stationCount: Int
     /// The stations that send and are sent to in frame `number`; no destination is a broadcast.
-    let flow: (_ number: Int) -> (source: Int, destination: Int?)
+    let flow: @Sendable (_ number: Int) -> (source: Int, destination: Int?)
 
     static let all: [String: Scenario] = [
         "pair": Scenario(portCount: 2, stationCount: 2) { _ in (0, 1) },
