@@ -1,0 +1,96 @@
+// UNIX datagram sockets: what Glibc's overlay does not show to Swift, or shows awkwardly.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// Room for the longest name the kernel reports: family, 108 bytes of path, and a closing zero.
+enum { CSHIMS_UNIX_ADDRESS_CAPACITY = 112 };
+
+/// A socket address exactly as the kernel gave it; `length` counts the family's two bytes.
+struct cshims_unix_address {
+    uint32_t length;                              // 0 or 2: the socket has no name
+    uint8_t bytes[CSHIMS_UNIX_ADDRESS_CAPACITY];  // struct sockaddr_un
+};
+
+/// What came with one datagram.
+struct cshims_datagram {
+    struct cshims_unix_address source;  // the sender's name
+    int64_t length;                     // the datagram's own length, also where the buffer was shorter
+    int32_t pid;                        // 0: unknown (queued before the option, or option off)
+    uint32_t uid;                       // valid only where pid is not 0
+    uint32_t gid;                       // valid only where pid is not 0
+    int32_t pidfd;                      // close-on-exec and the caller's to close; -1: none
+};
+
+/// One datagram to send.
+struct cshims_slice {
+    const void *address;
+    uint64_t length;  // bytes
+};
+
+/// What sock_diag(7) tells about one UNIX socket of this network namespace.
+struct cshims_unix_diagnosis {
+    uint32_t inode;
+    uint32_t peer_inode;     // 0 with has_peer: the peer has been closed
+    uint32_t uid;            // creator of the socket
+    uint32_t receive_queue;  // frames waiting to be read
+    bool has_peer;           // the socket is connected
+};
+
+/// A UNIX datagram socket, close-on-exec and non-blocking.
+int cshims_socket_create_unixgram(void);
+
+/// Gives the socket a path. The new file's mode is the one set on the descriptor before by
+/// `cshims_socket_set_birth_mode`, less the umask. -ENAMETOOLONG: more than 107 bytes.
+int cshims_socket_bind_path(int socket, const char *path);
+
+/// Sets the permission bits that bind() will create the socket's file with (fchmod(2) of a socket not
+/// yet bound; Linux, net/unix/af_unix.c: unix_bind_bsd).
+int cshims_socket_set_birth_mode(int socket, uint32_t mode);
+
+/// Connects to a name as received; a name of 111 bytes loses its closing zero, as connect() demands.
+int cshims_socket_connect(int socket, const struct cshims_unix_address *address);
+
+/// Connects to a path. -ENAMETOOLONG: more than 107 bytes.
+int cshims_socket_connect_path(int socket, const char *path);
+
+/// Dissolves the connection. The kernel throws the receive queue away with it.
+int cshims_socket_disconnect(int socket);
+
+/// Sets SO_SNDBUF to `value` and returns what the kernel made of it: twice the value, at most twice
+/// net.core.wmem_max.
+int64_t cshims_socket_set_send_buffer(int socket, int64_t value);
+
+/// The effective SO_SNDBUF in bytes.
+int64_t cshims_socket_send_buffer(int socket);
+
+/// SO_PASSCRED: each datagram received afterwards names its sender.
+int cshims_socket_set_pass_credentials(int socket, bool on);
+
+/// SO_PASSPIDFD (Linux 6.5): each datagram received afterwards installs a pidfd of its sender.
+/// -ENOPROTOOPT: the kernel is older.
+int cshims_socket_set_pass_pidfd(int socket, bool on);
+
+/// SO_PASSRIGHTS (Linux 6.16): off, senders of descriptors are refused. -ENOPROTOOPT: older kernel.
+int cshims_socket_set_pass_rights(int socket, bool on);
+
+/// Receives one datagram without blocking; returns the bytes put into `buffer` (0 is a datagram of no
+/// bytes). Descriptors that the peer sent along are closed. -EAGAIN: nothing is waiting.
+int64_t cshims_socket_receive(
+    int socket, void *buffer, size_t capacity, struct cshims_datagram *datagram);
+
+/// Sends datagrams in order without blocking, and stops at the first refusal. Returns how many were
+/// sent, or the -errno of the first one.
+int cshims_socket_send_batch(int socket, const struct cshims_slice *slices, uint32_t count);
+
+/// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
+int cshims_socket_outstanding(int socket);
+
+/// The name of the socket (getsockname) or of its peer (getpeername; -ENOTCONN without one).
+int cshims_socket_name(int socket, struct cshims_unix_address *address);
+int cshims_socket_peer_name(int socket, struct cshims_unix_address *address);
+
+/// Asks sock_diag about this socket. -ENOENT: the kernel has no unix_diag.
+int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnosis);

@@ -1,0 +1,83 @@
+#define _GNU_SOURCE
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct opening {
+    const char *path;
+    bool with_tun;
+    struct cshims_network *network;
+    int result;
+};
+
+static int open_handles(bool with_tun, struct cshims_network *network) {
+    if (with_tun) {
+        network->step = CSHIMS_NETWORK_OPEN_TUN;
+        network->tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        if (network->tun < 0) return -errno;
+    }
+    network->step = CSHIMS_NETWORK_OPEN_NETLINK;
+    network->netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (network->netlink < 0) {
+        int error = -errno;
+        if (network->tun >= 0) close(network->tun);
+        network->tun = -1;
+        return error;
+    }
+    network->step = CSHIMS_NETWORK_DONE;
+    return 0;
+}
+
+static int enter_and_open(struct opening *opening) {
+    opening->network->step = CSHIMS_NETWORK_OPEN_NAMESPACE;
+    int namespace = open(opening->path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0) return -errno;
+    opening->network->step = CSHIMS_NETWORK_ENTER_NAMESPACE;
+    int result = setns(namespace, CLONE_NEWNET) < 0 ? -errno : 0;
+    close(namespace);
+    return result < 0 ? result : open_handles(opening->with_tun, opening->network);
+}
+
+static void *opening_thread(void *argument) {
+    struct opening *opening = argument;
+    opening->result = enter_and_open(opening);
+    return NULL;
+}
+
+int cshims_network_open(const char *path, bool with_tun, struct cshims_network *network) {
+    *network = (struct cshims_network){.tun = -1, .netlink = -1};
+    if (path == NULL) return open_handles(with_tun, network);
+
+    // setns() moves one thread only, so this one never leaves its own namespace.
+    struct opening opening = {.path = path, .with_tun = with_tun, .network = network};
+    network->step = CSHIMS_NETWORK_START_THREAD;
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, opening_thread, &opening);
+    if (error != 0) return -error;
+    pthread_join(thread, NULL);
+    return opening.result;
+}
+
+int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode) {
+    size_t length = strlen(name);
+    if (length > CSHIMS_TAP_NAME_LENGTH_MAX) return -ENAMETOOLONG;
+    if (length == 0) return -EINVAL;
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    if (mode == CSHIMS_TAP_CREATE) request.ifr_flags |= (short)IFF_TUN_EXCL;
+    memcpy(request.ifr_name, name, length);
+    return ioctl(tun, TUNSETIFF, &request) < 0 ? -errno : 0;
+}
+
+int cshims_tap_set_persistent(int tun, bool on) {
+    return ioctl(tun, TUNSETPERSIST, (unsigned long)on) < 0 ? -errno : 0;
+}
