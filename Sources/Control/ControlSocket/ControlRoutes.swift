@@ -1,0 +1,145 @@
+// The routes of the control socket: HTTP in, reports out.
+//
+//   GET  /             this list, as text
+//   GET  /status       StatusReport
+//   GET  /macs?port=P  MACReport
+//   POST /macs/flush?port=P  FlushReport
+//   POST /reload       ReloadReport
+//   GET  /metrics      Prometheus text 0.0.4
+//
+// JSON but for the first and the last. Failures are {"error": {"code", "messages"}} with a fitting
+// HTTP status. Query parameters that a route does not know are refused, so that a misspelt
+// `?prot=vm1` does not flush every port.
+
+internal import FlyingFox
+import Foundation
+import Logging
+
+/// Answers HTTP requests from a switch.
+struct ControlRoutes: HTTPHandler {
+    let service: any SwitchInterface
+    let logger: Logger
+
+    func handleRequest(_ request: HTTPRequest) async -> HTTPResponse {
+        do throws(ControlError) {
+            return try await answer(request)
+        } catch {
+            return failure(error)
+        }
+    }
+
+    private func answer(_ request: HTTPRequest) async throws(ControlError) -> HTTPResponse {
+        switch (request.path, request.method) {
+        case ("/", .GET), ("", .GET):
+            try refuseParameters(of: request)
+            return text(Self.overview, type: "text/plain; charset=utf-8")
+        case ("/status", .GET):
+            try refuseParameters(of: request)
+            return try json(await service.status())
+        case ("/metrics", .GET):
+            try refuseParameters(of: request)
+            return text(
+                PrometheusText.render(await service.status()), type: PrometheusText.contentType)
+        case ("/macs", .GET):
+            return try json(await service.macs(port: portParameter(of: request)))
+        case ("/macs/flush", .POST):
+            let port = try portParameter(of: request)
+            let report = FlushReport(flushed: try await service.flushMACs(port: port))
+            return try json(report)
+        case ("/reload", .POST):
+            try refuseParameters(of: request)
+            return try json(await service.reload())
+        default:
+            throw unroutable(request)
+        }
+    }
+
+    /// Methods of each path, for the answer to a request with another one.
+    private static let methods = [
+        "/": "GET", "/status": "GET", "/metrics": "GET", "/macs": "GET", "/macs/flush": "POST",
+        "/reload": "POST",
+    ]
+
+    private static let overview = """
+        ringswitch control socket
+
+        GET  /status             ports, peers, counters (JSON)
+        GET  /macs[?port=P]      the MAC table (JSON)
+        POST /macs/flush[?port=P]  forget learned addresses (JSON)
+        POST /reload             read the configuration again (JSON)
+        GET  /metrics            Prometheus text format 0.0.4
+
+        curl --unix-socket control.sock http://ringswitch/status
+
+        """
+
+    private func unroutable(_ request: HTTPRequest) -> ControlError {
+        guard let method = Self.methods[request.path] else {
+            return ControlError(
+                .notFound, "no route \(request.path.terminalSafe); GET / lists the routes")
+        }
+        return ControlError(.methodNotAllowed, "\(request.path) takes \(method)")
+    }
+
+    // MARK: Parameters
+
+    private func refuseParameters(of request: HTTPRequest) throws(ControlError) {
+        guard let first = request.query.first else { return }
+        throw ControlError(
+            .badRequest, "\(request.path) takes no parameter \(first.name.terminalSafe)")
+    }
+
+    /// The value of `port`, `nil` when it is absent.
+    private func portParameter(of request: HTTPRequest) throws(ControlError) -> String? {
+        if let other = request.query.first(where: { $0.name != "port" }) {
+            throw ControlError(
+                .badRequest,
+                "\(request.path) takes the parameter port, not \(other.name.terminalSafe)")
+        }
+        guard request.query.count <= 1 else {
+            throw ControlError(.badRequest, "\(request.path) takes the parameter port once")
+        }
+        return request.query.first?.value
+    }
+
+    // MARK: Answers
+
+    private func text(_ text: String, type: String) -> HTTPResponse {
+        HTTPResponse(statusCode: .ok, headers: [.contentType: type], body: Data(text.utf8))
+    }
+
+    private func json(
+        _ report: some Encodable, status: HTTPStatusCode = .ok
+    ) throws(ControlError) -> HTTPResponse {
+        do {
+            let body = try ReportJSON.encode(report) + Data("\n".utf8)
+            return HTTPResponse(
+                statusCode: status, headers: [.contentType: "application/json"], body: body)
+        } catch {
+            logger.error("report not encodable", metadata: ["error": "\(error)"])
+            throw ControlError(.internalError, "the report cannot be encoded: \(error)")
+        }
+    }
+
+    private func failure(_ error: ControlError) -> HTTPResponse {
+        let status: HTTPStatusCode =
+            switch error.code {
+            case .notFound: .notFound
+            case .invalidConfiguration: HTTPStatusCode(422, phrase: "Unprocessable Content")
+            case .conflict: .conflict
+            case .methodNotAllowed: .methodNotAllowed
+            case .badRequest: .badRequest
+            case .internalError: .internalServerError
+            }
+        do {
+            return try json(ErrorEnvelope(error: error), status: status)
+        } catch {
+            return HTTPResponse(statusCode: .internalServerError)
+        }
+    }
+}
+
+/// The JSON form of a failure.
+struct ErrorEnvelope: Codable {
+    let error: ControlError
+}

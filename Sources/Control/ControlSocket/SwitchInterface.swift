@@ -1,0 +1,53 @@
+/// What the control socket asks of a switch.
+///
+/// Every member may be called at any time and from several connections at once; the switch puts
+/// them in order. Calls may take as long as a reload takes, they do not touch the data plane's path.
+public protocol SwitchInterface: Sendable {
+    /// The state of the switch now.
+    func status() async -> StatusReport
+    /// The MAC table, or the part of it that was learned on `port`.
+    /// - Throws: `not_found` when there is no such port.
+    func macs(port: String?) async throws(ControlError) -> MACReport
+    /// Forgets every learned address, or those of `port`.
+    /// - Returns: how many entries are gone.
+    /// - Throws: `not_found` when there is no such port.
+    func flushMACs(port: String?) async throws(ControlError) -> Int
+    /// Reads the configuration again and applies it, all or nothing.
+    /// - Throws: `invalid_configuration` with one message an error, `conflict` when a port's socket
+    ///   or device is taken or another reload is under way; nothing has changed then.
+    func reload() async throws(ControlError) -> ReloadReport
+}
+
+/// Why the switch did not do what it was asked for; travels as `{"error": {"code", "messages"}}`.
+public struct ControlError: Error, Codable, Sendable, Equatable, CustomStringConvertible {
+    /// The kind of failure, stable for programs.
+    public enum Code: String, Codable, Sendable {
+        /// No such port or route.
+        case notFound = "not_found"
+        /// The configuration has errors; each is one message.
+        case invalidConfiguration = "invalid_configuration"
+        /// The state of the switch or of the machine forbids it now.
+        case conflict
+        /// The route exists, but not with this HTTP method.
+        case methodNotAllowed = "method_not_allowed"
+        /// The request is malformed.
+        case badRequest = "bad_request"
+        /// The switch is at fault.
+        case internalError = "internal"
+    }
+
+    public var code: Code
+    /// Sentences for people, at least one.
+    public var messages: [String]
+
+    public init(_ code: Code, _ messages: [String]) {
+        self.code = code
+        self.messages = messages
+    }
+
+    public init(_ code: Code, _ message: String) {
+        self.init(code, [message])
+    }
+
+    public var description: String { messages.joined(separator: "\n") }
+}

@@ -1,0 +1,49 @@
+/// What a reload changed.
+public struct ReloadReport: Codable, Sendable, Equatable {
+    /// Names of ports that are new.
+    public var added: [String]
+    /// Names of ports that are gone.
+    public var removed: [String]
+    /// Names of ports that were taken down and set up again because a key changed.
+    public var replaced: [String]
+    /// Names of ports that lost no frame.
+    public var unchanged: [String]
+    /// Keys whose new value waits for a restart, such as `switch.workers`.
+    public var needsRestart: [String]
+
+    public init(
+        added: [String] = [], removed: [String] = [], replaced: [String] = [],
+        unchanged: [String] = [], needsRestart: [String] = []
+    ) {
+        self.added = added
+        self.removed = removed
+        self.replaced = replaced
+        self.unchanged = unchanged
+        self.needsRestart = needsRestart
+    }
+
+    /// The report in lines for people, without a line break at their ends.
+    public var lines: [String] {
+        var lines: [String] = []
+        for (what, names) in [("added", added), ("removed", removed), ("replaced", replaced)]
+        where !names.isEmpty {
+            lines.append("\(what): " + names.map(\.terminalSafe).joined(separator: ", "))
+        }
+        if lines.isEmpty { lines.append("no port changed") }
+        lines.append("untouched: \(unchanged.count) port\(unchanged.count == 1 ? "" : "s")")
+        if !needsRestart.isEmpty {
+            let keys = needsRestart.map(\.terminalSafe).joined(separator: ", ")
+            lines.append("not applied, needs a restart of the switch: \(keys)")
+        }
+        return lines
+    }
+}
+
+/// How many MAC table entries a flush removed.
+public struct FlushReport: Codable, Sendable, Equatable {
+    public var flushed: Int
+
+    public init(flushed: Int) {
+        self.flushed = flushed
+    }
+}
