@@ -1,0 +1,113 @@
+# What there is to do with ringswitch. `make` alone lists it.
+#
+# A target that needs Debian packages has the missing ones installed first, saying which and why (scripts/need).
+
+SHELL         := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# SMOKE=1 makes the benchmark short: it proves that everything runs, its numbers mean nothing.
+SMOKE   ?=
+
+SWIFT   ?= swift
+STEP    := scripts/step
+RELEASE := $(SWIFT) build -c release
+
+# What is about speed, budgets and the whole switch is tested in release; the rest, with its assertions, in debug.
+RELEASE_TESTS := EndToEndTests|Budget|Speed
+# What several threads touch at once is tested under the thread sanitizer ...
+THREAD_TESTS  := RCU|GracePeriod|Published|MACTable|Handover
+# ... and what gives memory back while traffic flows under the address sanitizer.
+MEMORY_TESTS  := Removal
+
+.PHONY: help
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## builds the release binary, .build/release/ringswitch
+	@scripts/need swift build
+	$(RELEASE) --product ringswitch
+
+.PHONY: demo
+demo: build ## real TCP between two isolated hosts through the switch; nothing is left behind
+	@scripts/need run
+	.build/release/ringswitch demo
+
+.PHONY: test
+test: test-debug test-imports test-release test-budgets test-tsan test-asan smoke ## everything below, in this order
+
+.PHONY: test-debug
+test-debug: needs-test ## all suites but the end-to-end ones, with assertions
+	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(RELEASE_TESTS)'
+
+.PHONY: test-imports
+test-imports: needs-build ## every import stands in Package.swift
+	@$(STEP) "imports" 10m $(SWIFT) build --explicit-target-dependency-import-check error
+
+.PHONY: test-release
+test-release: needs-test guest ## end to end, budgets, speed: the binary that users run
+	@$(STEP) "tests, release" 20m scripts/swift-test -c release --filter '$(RELEASE_TESTS)'
+
+.PHONY: test-budgets
+test-budgets: build ## no allocation, lock or reference count in the hot functions of the release binary
+	@scripts/need budgets
+	@$(STEP) "hot functions" 5m scripts/budgets .build/release/ringswitch
+
+.PHONY: test-tsan
+test-tsan: needs-build ## what several threads touch, under the thread sanitizer
+	@$(STEP) "tests, thread sanitizer" 15m scripts/swift-test \
+	    --sanitize=thread --scratch-path .build-tsan --filter '$(THREAD_TESTS)'
+
+.PHONY: test-asan
+test-asan: needs-test ## removal of ports under fire, under the address sanitizer
+	@$(STEP) "tests, address sanitizer" 15m scripts/swift-test \
+	    --sanitize=address --scratch-path .build-asan --filter '$(MEMORY_TESTS)'
+
+.PHONY: smoke
+smoke: build ## the release binary starts, explains itself, and does its main job once
+	@scripts/need run
+	@$(STEP) "smoke" 2m scripts/smoke .build/release/ringswitch
+
+.PHONY: bench
+bench: needs-build ## measures the switch against two C cables; SMOKE=1 for a short run
+	@scripts/need run bench
+	$(RELEASE)
+	bench/run $(if $(SMOKE),--smoke)
+
+.PHONY: install
+install: needs-build ## installs below PREFIX (default /usr/local), DESTDIR for packagers
+	$(RELEASE) --product ringswitch --static-swift-stdlib --scratch-path .build-install
+	install -D -m 755 .build-install/release/ringswitch '$(DESTDIR)$(PREFIX)/bin/ringswitch'
+	install -D -m 644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/ringswitch/LICENSE'
+
+.PHONY: format
+format: ## formats all Swift sources in place
+	@scripts/need swift
+	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests bench
+
+.PHONY: lint
+lint: ## checks the format and the house rules that a script can check
+	@scripts/need swift
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests bench
+	scripts/tidy
+
+.PHONY: clean
+clean: ## removes everything that was built
+	rm -rf .build .build-*
+
+# The guest of the tests with real virtual machines. Where it cannot be had, these are skipped by name.
+.PHONY: guest
+guest:
+	@scripts/need --optional vm
+	@scripts/guest-image || echo "no guest: the tests with real VMs are skipped"
+
+.PHONY: needs-build
+needs-build:
+	@scripts/need swift build
+
+.PHONY: needs-test
+needs-test: needs-build
+	@scripts/need run control
