@@ -26,6 +26,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case macTableFull
     /// Completions of an earlier generation, ignored.
     case staleCompletions
+    /// Frames and copies of frames that the worker gave to other workers.
+    case handedOver
+    /// Frames and copies of frames that the worker took from other workers.
+    case takenOver
     /// Times the worker was woken.
     case wakeups
     /// Turns the worker made.
@@ -50,6 +54,8 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .macMovesDamped: "mac_moves_damped"
         case .macTableFull: "mac_table_full"
         case .staleCompletions: "stale_completions"
+        case .handedOver: "handed_over"
+        case .takenOver: "taken_over"
         case .wakeups: "wakeups"
         case .turns: "turns"
         }

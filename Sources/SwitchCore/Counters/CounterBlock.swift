@@ -1,10 +1,10 @@
 public import Synchronization
 
-/// The counters of one owner: a view of 32 words, four cache lines.
+/// The counters of one owner: a view of 40 words, five cache lines.
 ///
-///     words  0..<14   one per `Counter`, in its order
-///     words 14..<31   one per `DropReason`, in its order
-///     word  31        unused
+///     words  0..<16   one per `Counter`, in its order
+///     words 16..<33   one per `DropReason`, in its order
+///     words 33..<40   unused
 ///
 /// Thread safety: one thread writes a block, with a relaxed load and a relaxed store, which is a plain
 /// `add` on x86 and arm64 alike needs no locked instruction; any thread may read. Two writers would lose
@@ -17,7 +17,7 @@ public struct CounterBlock: @unchecked Sendable {
 
     /// Words of a block: a multiple of a cache line.
     @inlinable
-    static var stride: Int { @_noLocks get { 32 } }
+    static var stride: Int { @_noLocks get { 40 } }
 
     @inlinable
     @_noLocks

@@ -41,7 +41,7 @@ struct AdmissionRun {
     var bytes: UInt64 = 0
     /// `frame.length - 14` of an acceptable untagged frame is below this; 0 accepts none.
     let lengthBound: UInt32
-    /// The most bytes of an untagged frame; negative if the port is not attached.
+    /// The most bytes of a frame; negative if the port is not attached.
     let maxFrame: Int32
     var flowHead: UInt64 = 0
     var flowTail: UInt64 = .max
@@ -77,9 +77,7 @@ struct AdmissionRun {
         guard let header = FrameHeader(frame.address, length: Int(frame.length)) else {
             return drop(.runt, scene: scene)
         }
-        // The sum cannot overflow: maxFrame is a frame's length.
-        let lengthMax = maxFrame &+ (header.isTagged ? 4 : 0)
-        if frame.length > lengthMax { return drop(.oversize, scene: scene) }
+        if frame.length > maxFrame { return drop(.oversize, scene: scene) }
         if header.source.isGroup || header.source.isZero {
             return drop(.invalidSource, scene: scene)
         }

@@ -21,7 +21,7 @@ public struct PortEntry: Sendable, Equatable {
     public var attachment: UInt
     /// Incremented whenever the port's index is given to another connection.
     public var generation: UInt32
-    /// The most bytes of an untagged frame, in and out: payload + 14. A tag may add 4.
+    /// The most bytes of a frame, in and out: payload + 14, + 4 with a VLAN tag.
     public var maxFrame: Int32
     /// The worker that owns the port.
     public var worker: UInt16

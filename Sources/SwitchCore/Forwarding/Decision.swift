@@ -53,7 +53,7 @@ struct Decision {
         plainLengthMax = -1
         verdict = destinationVerdict(header, scene: scene)
         guard case .unicast = verdict.kind else { return }
-        egressLengthMax = lengthMax(to: verdict.egress, isTagged: header.isTagged, scene: scene)
+        egressLengthMax = lengthMax(to: verdict.egress, scene: scene)
         plainLengthMax = egressLengthMax
     }
 
@@ -76,15 +76,12 @@ struct Decision {
     /// The most bytes of a frame for `egress`; no bound if another worker owns the port and its
     /// counters.
     @_noLocks
-    private func lengthMax(
-        to egress: PortID, isTagged: Bool, scene: ClassifierScene
-    ) -> Int32 {
+    private func lengthMax(to egress: PortID, scene: ClassifierScene) -> Int32 {
         guard let to = scene.table.pointee.attachedEntry(of: egress),
             let from = scene.table.pointee.attachedEntry(of: ingress),
             to.pointee.worker == from.pointee.worker
         else { return .max }
-        // The sum cannot overflow: maxFrame is a frame's length.
-        return to.pointee.maxFrame &+ (isTagged ? 4 : 0)
+        return to.pointee.maxFrame
     }
 
     /// The verdict for a frame of the flow, counted.
