@@ -62,11 +62,8 @@ static int read_answer(int netlink, struct cshims_unix_diagnosis *diagnosis) {
     return 0;
 }
 
-int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnosis) {
+int cshims_unix_diagnose(uint32_t inode, struct cshims_unix_diagnosis *diagnosis) {
     memset(diagnosis, 0, sizeof *diagnosis);
-    struct stat status;
-    if (fstat(descriptor, &status) < 0) return -errno;
-
     int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (netlink < 0) return -errno;
     struct {
@@ -81,7 +78,7 @@ int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnos
         .request = {
             .sdiag_family = AF_UNIX,
             .udiag_states = UINT32_MAX,
-            .udiag_ino = (uint32_t)status.st_ino,
+            .udiag_ino = inode,
             .udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN | UDIAG_SHOW_UID,
             .udiag_cookie = {UINT32_MAX, UINT32_MAX},  // any
         },
@@ -90,4 +87,10 @@ int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnos
                                                                    : read_answer(netlink, diagnosis);
     close(netlink);
     return result;
+}
+
+int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnosis) {
+    struct stat status;
+    if (fstat(descriptor, &status) < 0) return -errno;
+    return cshims_unix_diagnose((uint32_t)status.st_ino, diagnosis);
 }

@@ -128,6 +128,7 @@ static void read_control(struct msghdr *message, struct cshims_datagram *datagra
         } else if (control->cmsg_type == SCM_CREDENTIALS) {
             struct ucred credentials;
             memcpy(&credentials, CMSG_DATA(control), sizeof credentials);
+            datagram->has_credentials = true;
             datagram->pid = credentials.pid;
             datagram->uid = credentials.uid;
             datagram->gid = credentials.gid;

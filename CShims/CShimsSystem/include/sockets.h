@@ -18,9 +18,10 @@ struct cshims_unix_address {
 struct cshims_datagram {
     struct cshims_unix_address source;  // the sender's name
     int64_t length;                     // the datagram's own length, also where the buffer was shorter
-    int32_t pid;                        // 0: unknown (queued before the option, or option off)
-    uint32_t uid;                       // valid only where pid is not 0
-    uint32_t gid;                       // valid only where pid is not 0
+    bool has_credentials;               // the kernel told pid, uid and gid (SO_PASSCRED)
+    int32_t pid;                        // 0: of another PID namespace, or queued before SO_PASSCRED
+    uint32_t uid;
+    uint32_t gid;
     int32_t pidfd;                      // close-on-exec and the caller's to close; -1: none
 };
 
@@ -92,5 +93,9 @@ int cshims_socket_outstanding(int socket);
 int cshims_socket_name(int socket, struct cshims_unix_address *address);
 int cshims_socket_peer_name(int socket, struct cshims_unix_address *address);
 
-/// Asks sock_diag about this socket. -ENOENT: the kernel has no unix_diag.
+/// Asks sock_diag about a socket of this process. -ENOENT: the kernel has no unix_diag.
 int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnosis);
+
+/// Asks sock_diag about any UNIX socket of this network namespace. -ENOENT: there is none of that
+/// number, or the kernel has no unix_diag.
+int cshims_unix_diagnose(uint32_t inode, struct cshims_unix_diagnosis *diagnosis);
