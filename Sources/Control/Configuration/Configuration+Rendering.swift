@@ -1,0 +1,115 @@
+extension Configuration: CustomStringConvertible {
+    /// The configuration as TOML with every key and no `count`; reading it gives an equal value.
+    public var toml: String {
+        var text = "[switch]\n" + Self.lines(ConfigurationSchema.switchKeys, SwitchSettings(self))
+        for port in ports {
+            text += "\n[[port]]\n"
+            text += Self.lines(ConfigurationSchema.portKeys, PortSettings(port))
+        }
+        return text
+    }
+
+    /// The configuration as TOML.
+    public var description: String { toml }
+
+    private static func lines<Settings>(
+        _ keys: [ConfigurationKey<Settings>], _ settings: Settings
+    ) -> String {
+        let pairs = keys.compactMap { key in key.literal(settings).map { (key.name, $0) } }
+        return pairs.map { "\($0) = \($1)\n" }.joined()
+    }
+
+    /// The keys of the configuration as Markdown tables, for the README.
+    public static var reference: String {
+        let ports = ConfigurationSchema.portKeys
+        return [
+            "### `[switch]`", table(ConfigurationSchema.switchKeys),
+            "### `[[port]]`, every type",
+            "`[port_defaults]` takes any of the port keys but `name`, `count`, `path` and `device`; "
+                + "keys of one type apply to ports of that type only.",
+            table(ports.filter { $0.portType == nil }),
+            "### `[[port]]` with `type = \"unixgram\"`",
+            table(ports.filter { $0.portType == .unixgram }),
+            "### `[[port]]` with `type = \"tap\"`",
+            table(ports.filter { $0.portType == .tap }),
+        ].joined(separator: "\n\n") + "\n"
+    }
+
+    private static func table<Settings>(_ keys: [ConfigurationKey<Settings>]) -> String {
+        let rows = keys.map { key in
+            let restart = key.effect == .restart ? " A change needs a restart." : ""
+            let cells = [
+                "`\(key.name)`", key.type, key.defaultText, key.allowed, key.meaning + restart,
+            ]
+            let escaped = cells.map { cell in
+                cell.replacing("|", with: "\\|")
+            }
+            return "| " + escaped.joined(separator: " | ") + " |"
+        }
+        let head = ["| Key | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
+        return (head + rows).joined(separator: "\n")
+    }
+}
+
+extension SwitchSettings {
+    /// The settings that give `configuration`.
+    init(_ configuration: Configuration) {
+        name = configuration.name
+        workers = configuration.workers
+        runtimeDirectory = configuration.runtimeDirectory
+        macAgeing = configuration.macAgeing
+        macLimit = configuration.macLimit
+        cpus = configuration.cpus
+    }
+}
+
+extension PortSettings {
+    /// The settings that give `port`.
+    init(_ port: PortConfiguration) {
+        name = port.name
+        type = port.type
+        maxFrame = port.maxFrame
+        queueBytes = port.queueBytes
+        queueDelayNanoseconds = port.queueDelayNanoseconds
+        switch port.kind {
+        case .unixgram(let socket):
+            path = socket.path
+            mode = socket.mode
+            owner = socket.owner
+            group = socket.group
+            allowUIDs = socket.allowUIDs
+            sendBuffer = socket.sendBuffer
+        case .tap(let tap):
+            device = tap.device
+            netns = tap.netns
+            addresses = tap.addresses
+            mtu = tap.mtu
+            persist = tap.persist
+            txQueueLength = tap.txQueueLength
+        }
+    }
+}
+
+extension PortConfiguration {
+    /// The port of `settings` in which nothing is missing: checked, defaults filled in, one port.
+    init(resolved settings: PortSettings) {
+        name = settings.name!
+        maxFrame = settings.maxFrame!
+        queueBytes = settings.queueBytes!
+        queueDelayNanoseconds = settings.queueDelayNanoseconds!
+        switch settings.type! {
+        case .unixgram:
+            kind = .unixgram(
+                Unixgram(
+                    path: settings.path!, mode: settings.mode!, owner: settings.owner,
+                    group: settings.group, allowUIDs: settings.allowUIDs!,
+                    sendBuffer: settings.sendBuffer!))
+        case .tap:
+            kind = .tap(
+                TAP(
+                    device: settings.device!, netns: settings.netns,
+                    addresses: settings.addresses!, mtu: settings.mtu!,
+                    persist: settings.persist!, txQueueLength: settings.txQueueLength!))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+/// A switch and its ports as configured, with every default filled in and `count` expanded.
+///
+/// A value of this type has passed every check: paths are absolute and fit into a socket address,
+/// names are unique, accounts exist, sizes and times are in range and agree with each other.
+///
+/// The way from a file to this value, one file a step: `TOMLNode` (text to a tree that knows its
+/// lines), `ConfigurationSchema` (every key in one table: type, range, default, meaning),
+/// `ConfigurationDecoder` (tree to settings), `PortResolver` (settings to ports, and the checks
+/// that need more than one key). `Configuration.toml` goes the way back.
+public struct Configuration: Equatable, Sendable {
+    /// Name of the switch, shown by `status`.
+    public var name: String
+    /// Number of worker threads.
+    public var workers: Int
+    /// Absolute path of the directory that holds the lock, the control socket and relative paths.
+    public var runtimeDirectory: String
+    /// Seconds after which an idle entry leaves the MAC table.
+    public var macAgeing: Int
+    /// Number of entries that the MAC table holds.
+    public var macLimit: Int
+    /// CPU of each worker, in order; empty when workers are not pinned.
+    public var cpus: [Int]
+    /// All ports, in the order of the file.
+    public var ports: [PortConfiguration]
+
+    /// Largest number of ports of a switch.
+    public static let portLimit = 1024
+    /// Largest length of a Unix socket's path in bytes: `sun_path` less its final zero byte.
+    /// - Source: unix(7), "Address format".
+    public static let socketPathLimit = 107
+    /// File names in the runtime directory that belong to the switch itself.
+    public static let reservedFileNames = ["lock", "control.sock", "handover.sock"]
+
+    init(_ settings: SwitchSettings, environment: ConfigurationEnvironment) {
+        var settings = settings
+        for key in ConfigurationSchema.switchKeys { key.fillDefault(&settings) }
+        // Every key of a switch but runtime_dir has a built-in value, which was just filled in.
+        name = settings.name!
+        workers = settings.workers!
+        runtimeDirectory = settings.runtimeDirectory ?? environment.runtimeDirectory
+        macAgeing = settings.macAgeing!
+        macLimit = settings.macLimit!
+        cpus = settings.cpus!
+        ports = []
+    }
+}
+
+/// One port as configured: what every port has, and what its kind adds.
+public struct PortConfiguration: Equatable, Sendable {
+    /// Unique name of the port.
+    public var name: String
+    /// How the port is attached, with the keys of that kind.
+    public var kind: Kind
+    /// Longest frame in bytes that enters or leaves the port: payload + 14, + 4 with a VLAN tag.
+    ///
+    /// The tag counts, the FCS does not: 1518 lets a payload of 1500 bytes pass, tagged or not.
+    public var maxFrame: Int
+    /// Bytes of frames that the port's egress queue holds; 0 for no queue.
+    public var queueBytes: Int
+    /// Nanoseconds after which a queued frame is dropped.
+    public var queueDelayNanoseconds: Int
+
+    /// The two ways to attach a port.
+    public enum Kind: Equatable, Sendable {
+        /// An AF_UNIX datagram socket that one virtual machine connects to.
+        case unixgram(Unixgram)
+        /// A TAP device of the host or of a network namespace.
+        case tap(TAP)
+    }
+
+    /// What only a `unixgram` port has.
+    public struct Unixgram: Equatable, Sendable {
+        /// Absolute path of the socket, at most `Configuration.socketPathLimit` bytes.
+        public var path: String
+        /// Permission bits of the socket file.
+        public var mode: UInt32
+        /// User that the socket file is given to; `nil` leaves it with the user of the switch.
+        public var owner: UInt32?
+        /// Group that the socket file is given to; `nil` leaves it with the group of the switch.
+        public var group: UInt32?
+        /// Users that may attach; empty when file permissions alone decide.
+        public var allowUIDs: [UInt32]
+        /// Effective send buffer to ask for, in bytes as the kernel charges them.
+        ///
+        /// SO_SNDBUF doubles what it is given (socket(7)), so half of this is what to set.
+        public var sendBuffer: Int
+    }
+
+    /// What only a `tap` port has.
+    public struct TAP: Equatable, Sendable {
+        /// Name of the device, at most 15 bytes.
+        public var device: String
+        /// Named network namespace that the device is made in; `nil` for that of the switch.
+        public var netns: String?
+        /// Addresses that the device is given.
+        public var addresses: [InterfaceAddress]
+        /// MTU of the device in bytes of payload.
+        public var mtu: Int
+        /// Whether the device stays when the switch ends.
+        public var persist: Bool
+        /// Frames that the device's own queue holds.
+        public var txQueueLength: Int
+    }
+
+    /// The word that names the kind in the file.
+    public var type: PortType {
+        switch kind {
+        case .unixgram: .unixgram
+        case .tap: .tap
+        }
+    }
+}
+
+/// What `type = "..."` may say.
+public enum PortType: String, CaseIterable, Sendable {
+    /// An AF_UNIX datagram socket.
+    case unixgram
+    /// A TAP device.
+    case tap
+}

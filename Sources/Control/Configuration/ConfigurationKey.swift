@@ -1,0 +1,109 @@
+/// One key of a configuration: how it is read and written, and what people are told of it.
+///
+/// `Settings` holds the keys of one table, each optional: what a file gives, before defaults.
+struct ConfigurationKey<Settings: Sendable>: Sendable {
+    /// What holds when the file does not give the key.
+    enum Default<Value: Sendable>: Sendable {
+        /// The file must give the key.
+        case required
+        /// This value.
+        case value(Value)
+        /// What the text says; the code that knows the other keys sees to it.
+        case described(String)
+    }
+
+    /// When a changed value takes effect.
+    enum Effect: Sendable {
+        /// At a reload.
+        case reload
+        /// At the next start of the switch.
+        case restart
+    }
+
+    let name: String
+    /// Type of port that the key belongs to; `nil` for every type, and for keys of `[switch]`.
+    let portType: PortType?
+    /// Whether `[port_defaults]` may have the key.
+    let mayBeDefault: Bool
+    let effect: Effect
+    let isRequired: Bool
+    let type: String
+    let allowed: String
+    /// The default for people, in TOML where it is a value.
+    let defaultText: String
+    let meaning: String
+
+    /// Reads the value into the settings; adds what is wrong to the list.
+    let decode: @Sendable (TOMLNode, inout Settings, inout [ConfigurationProblem]) -> Void
+    /// Puts the default where the settings have no value.
+    let fillDefault: @Sendable (inout Settings) -> Void
+    /// The value as it stands in a file, where the settings have one.
+    let literal: @Sendable (Settings) -> String?
+
+    init<Value>(
+        _ name: String, _ property: any WritableKeyPath<Settings, Value?> & Sendable,
+        _ codec: ValueCodec<Value>, default defaultValue: Default<Value>,
+        only portType: PortType? = nil, mayBeDefault: Bool = true, effect: Effect = .reload,
+        _ meaning: String
+    ) {
+        self.name = name
+        self.portType = portType
+        self.mayBeDefault = mayBeDefault
+        self.effect = effect
+        self.meaning = meaning
+        type = codec.type
+        allowed = codec.allowed
+        switch defaultValue {
+        case .required:
+            isRequired = true
+            defaultText = "required"
+            fillDefault = { _ in }
+        case .described(let text):
+            isRequired = false
+            defaultText = text
+            fillDefault = { _ in }
+        case .value(let value):
+            isRequired = false
+            defaultText = "`\(codec.encode(value))`"
+            fillDefault = { settings in
+                if settings[keyPath: property] == nil { settings[keyPath: property] = value }
+            }
+        }
+        decode = { node, settings, problems in
+            if let value = codec.decode(node, &problems) { settings[keyPath: property] = value }
+        }
+        literal = { settings in settings[keyPath: property].map(codec.encode) }
+    }
+}
+
+/// The keys of `[switch]` as a file gives them.
+struct SwitchSettings: Sendable {
+    var name: String?
+    var workers: Int?
+    var runtimeDirectory: String?
+    var macAgeing: Int?
+    var macLimit: Int?
+    var cpus: [Int]?
+}
+
+/// The keys of a `[[port]]` or of `[port_defaults]` as a file gives them.
+struct PortSettings: Sendable {
+    var name: String?
+    var count: Int?
+    var type: PortType?
+    var maxFrame: Int?
+    var queueBytes: Int?
+    var queueDelayNanoseconds: Int?
+    var path: String?
+    var mode: UInt32?
+    var owner: UInt32?
+    var group: UInt32?
+    var allowUIDs: [UInt32]?
+    var sendBuffer: Int?
+    var device: String?
+    var netns: String?
+    var addresses: [InterfaceAddress]?
+    var mtu: Int?
+    var persist: Bool?
+    var txQueueLength: Int?
+}

@@ -1,0 +1,115 @@
+/// Every key of the configuration: name, type and range, default, meaning.
+///
+/// Reading, writing, the reference in the README and what a reload may change all follow from these
+/// two lists. A new key is a line here and a property in the settings and the configuration; checks
+/// that need more than one key are in `PortResolver`.
+enum ConfigurationSchema {
+    static let switchKeys: [ConfigurationKey<SwitchSettings>] = [
+        .init(
+            "name", \.name, .name, default: .value("lan0"), effect: .restart,
+            "Name of the switch, as `status` shows it and `--switch` takes it."),
+        .init(
+            "workers", \.workers, .integer(1...64), default: .value(1), effect: .restart,
+            "Threads that move frames; each port belongs to one of them."),
+        .init(
+            "cpus", \.cpus, .list(of: .integer(0...1023)), default: .value([]), effect: .restart,
+            "CPU of each worker, in order: as many as `workers`, or none to leave workers unpinned."
+        ),
+        .init(
+            "runtime_dir", \.runtimeDirectory, .directory,
+            default: .described(
+                "root: `/run/ringswitch`; a user: `$XDG_RUNTIME_DIR/ringswitch`, else "
+                    + "`/tmp/ringswitch-UID`"), effect: .restart,
+            "Directory of the lock, the control socket and every relative `path`."),
+        .init(
+            "mac_ageing", \.macAgeing, .seconds(1...1_000_000), default: .value(300),
+            "Time after which a MAC address that was not seen is forgotten; whole seconds."),
+        .init(
+            "mac_limit", \.macLimit, .integer(64...1_048_576), default: .value(16384),
+            effect: .restart,
+            "MAC addresses that the switch remembers; one port may fill half of that."),
+    ]
+
+    static let portKeys: [ConfigurationKey<PortSettings>] = commonKeys + unixgramKeys + tapKeys
+
+    private static let commonKeys: [ConfigurationKey<PortSettings>] = [
+        .init(
+            "name", \.name, .template(.name), default: .required, mayBeDefault: false,
+            "Unique name of the port; with `count`, `{n}` in it stands for 1 to `count`."),
+        .init(
+            "count", \.count, .integer(1...Configuration.portLimit), default: .described("one port"),
+            mayBeDefault: false,
+            "Makes that many ports. `name`, and `path` and `device` where given, must have `{n}`; "
+                + "`netns` may."),
+        .init(
+            "type", \.type, .portType, default: .required,
+            "How the port is attached: a socket that a virtual machine connects to, or a device."),
+        .init(
+            "max_frame", \.maxFrame, .size(64...65550),
+            default: .described("`1518`; on a `tap` port `mtu` + 18"),
+            "Longest frame that enters or leaves the port: payload + 14, + 4 with a VLAN tag, no "
+                + "FCS. A `tap` port needs at least `mtu` + 14."),
+        .init(
+            "queue_bytes", \.queueBytes, .size(0...(256 << 20)), default: .value(1 << 20),
+            "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
+                + "least two frames of `max_frame`."),
+        .init(
+            "queue_delay", \.queueDelayNanoseconds,
+            .duration(100_000...(10 * TimeSpan.second)), default: .value(5_000_000),
+            "Time that a frame may wait in that queue before it is dropped."),
+    ]
+
+    private static let unixgramKeys: [ConfigurationKey<PortSettings>] = [
+        .init(
+            "path", \.path, .template(.path), default: .described("`<name>.sock`"), only: .unixgram,
+            mayBeDefault: false, "Path of the socket, absolute or relative to `runtime_dir`."),
+        .init(
+            "mode", \.mode, .mode, default: .value(0o660), only: .unixgram,
+            "Permission bits of the socket: who may write to it may attach."),
+        .init(
+            "owner", \.owner, .account(.user), default: .described("the user of the switch"),
+            only: .unixgram, "User that the socket is given to."),
+        .init(
+            "group", \.group, .account(.group), default: .described("the group of the switch"),
+            only: .unixgram, "Group that the socket is given to."),
+        .init(
+            "allow_uids", \.allowUIDs, .list(of: .account(.user)), default: .value([]),
+            only: .unixgram,
+            "Users that may attach, by name or number; an empty list leaves it to `mode`."),
+        .init(
+            "send_buffer", \.sendBuffer, .size((8 << 10)...(1 << 30)), default: .value(4 << 20),
+            only: .unixgram,
+            "Memory of the kernel for frames on their way to the peer: at least `max_frame` + "
+                + "8KiB. A frame of 1514 bytes is charged 2304."),
+    ]
+
+    private static let tapKeys: [ConfigurationKey<PortSettings>] = [
+        .init(
+            "device", \.device, .template(.device), default: .required, only: .tap,
+            mayBeDefault: false, "Name of the TAP device, which is made if it is not there."),
+        .init(
+            "netns", \.netns, .template(.netns), default: .described("the namespace of the switch"),
+            only: .tap, "Named network namespace that the device is made in."),
+        .init(
+            "address", \.addresses, .list(of: .address), default: .value([]), only: .tap,
+            "Addresses of the device, each with its prefix length."),
+        .init(
+            // 65535 less the Ethernet header is what the kernel lets a TAP device have (MAX_MTU in
+            // drivers/net/tun.c); 68 is what IPv4 needs (RFC 791).
+            "mtu", \.mtu, .integer(68...65521, unit: " bytes"), default: .value(1500), only: .tap,
+            "Longest payload of the device; IPv6 needs at least 1280."),
+        .init(
+            "persist", \.persist, .boolean, default: .value(false), only: .tap,
+            "Whether the device stays when the switch ends."),
+        .init(
+            "tx_queue_length", \.txQueueLength, .integer(1...100_000, unit: " frames"),
+            default: .value(10000), only: .tap,
+            "Frames of the host that wait for the switch in the device; the device drops the rest."
+        ),
+    ]
+
+    /// The key of a port named `name`.
+    static func portKey(_ name: String) -> ConfigurationKey<PortSettings>? {
+        portKeys.first { $0.name == name }
+    }
+}

@@ -1,0 +1,333 @@
+/// Makes ports of `[[port]]` tables: expands `count`, fills in what depends on other keys, and checks
+/// what no single key can know.
+///
+/// Checks between keys look only at keys that could be read. An error that has its cause in
+/// `[port_defaults]` names the key there, once for all ports.
+struct PortResolver {
+    /// Ports so far.
+    private(set) var ports: [PortConfiguration] = []
+    /// What was found wrong so far.
+    private(set) var errors: [ConfigurationError] = []
+
+    private let file: String
+    private let runtimeDirectory: String
+    private let defaults: ConfigurationDecoder.Table<PortSettings>
+    /// Who has a name, path, device or address first.
+    private var owners: [String: TOMLNode] = [:]
+    private var portCount = 0
+
+    /// Bytes that a send buffer must hold beside one frame: the kernel charges a frame up to its
+    /// next power of two and a header (4352 for 3776 bytes, 69888 for 65550), and takes the next
+    /// frame only while there is room.
+    static let sendBufferReserve = 8 << 10
+    /// What a frame adds to its payload: addresses and EtherType (IEEE 802.3), and a VLAN tag.
+    static let headerLength = 14, tagLength = 4
+    /// Least MTU of a link that carries IPv6 (RFC 8200, section 5).
+    static let ipv6LeastMTU = 1280
+
+    init(
+        file: String, runtimeDirectory: String,
+        defaults: ConfigurationDecoder.Table<PortSettings>
+    ) {
+        self.file = file
+        self.runtimeDirectory = runtimeDirectory
+        self.defaults = defaults
+    }
+
+    /// Adds the port or ports of the table at `node`; `nil` where that is no table.
+    mutating func resolve(
+        _ table: ConfigurationDecoder.Table<PortSettings>?, at node: TOMLNode
+    ) {
+        guard let table else { return }
+        var port = PortTable(node: node, own: table, defaults: defaults)
+        for key in ConfigurationSchema.portKeys { key.fillDefault(&port.own.settings) }
+        if port.own.settings.maxFrame == nil {
+            port.own.settings.maxFrame = Self.defaultMaxFrame(port.own.settings)
+        }
+        checkRequired(port)
+        checkKind(port)
+        checkSizes(port)
+        if checkTemplates(port) { expand(port) }
+    }
+
+    /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs.
+    private static func defaultMaxFrame(_ settings: PortSettings) -> Int {
+        guard settings.type == .tap, let mtu = settings.mtu else { return 1518 }
+        return mtu + headerLength + tagLength
+    }
+
+    private mutating func report(_ problem: ConfigurationProblem, _ port: PortTable) {
+        let isOfPort = problem.path.components.starts(with: port.node.path.components)
+        errors.append(problem.error(file: file, portName: isOfPort ? port.name : nil))
+    }
+
+    // MARK: Checks of one table
+
+    private mutating func checkRequired(_ port: PortTable) {
+        for key in ConfigurationSchema.portKeys where key.isRequired {
+            let isWanted = key.portType == nil || key.portType == port.type
+            guard isWanted, !port.has(key.name), !port.isInvalid(key.name) else { continue }
+            report(
+                ConfigurationProblem(
+                    path: port.node.path.key(key.name), line: port.node.line, "is missing",
+                    allowed: key.allowed), port)
+        }
+    }
+
+    private mutating func checkKind(_ port: PortTable) {
+        guard let type = port.type else { return }
+        for (name, node) in port.own.given.sorted(by: { $0.key < $1.key }) {
+            guard let wanted = ConfigurationSchema.portKey(name)?.portType, wanted != type
+            else { continue }
+            report(
+                ConfigurationProblem(
+                    node, "is a key of \(wanted.rawValue) ports, not of \(type.rawValue) ports"),
+                port)
+        }
+    }
+
+    private mutating func checkSizes(_ port: PortTable) {
+        let settings = port.own.settings
+        guard let maxFrame = settings.maxFrame, !port.isInvalid("max_frame") else { return }
+        if let bytes = settings.queueBytes, bytes > 0, bytes < 2 * maxFrame,
+            !port.isInvalid("queue_bytes")
+        {
+            let place = port.place(of: "queue_bytes", "max_frame")
+            report(
+                place.problem(
+                    "queue_bytes \(bytes) does not hold two frames of max_frame \(maxFrame)",
+                    allowed: "0 or at least \(2 * maxFrame)"), port)
+        }
+        if port.type == .unixgram, let bytes = settings.sendBuffer,
+            bytes < maxFrame + Self.sendBufferReserve, !port.isInvalid("send_buffer")
+        {
+            let place = port.place(of: "send_buffer", "max_frame")
+            report(
+                place.problem(
+                    "send_buffer \(bytes) is too small for max_frame \(maxFrame)",
+                    allowed: "at least max_frame + 8KiB = \(maxFrame + Self.sendBufferReserve)"),
+                port)
+        }
+        guard port.type == .tap, let mtu = settings.mtu, !port.isInvalid("mtu") else { return }
+        if maxFrame < mtu + Self.headerLength {
+            let place = port.place(of: "max_frame", "mtu")
+            report(
+                place.problem(
+                    "max_frame \(maxFrame) is too small for mtu \(mtu)",
+                    allowed: "at least mtu + 14 = \(mtu + Self.headerLength)"), port)
+        }
+        if mtu < Self.ipv6LeastMTU, let address = settings.addresses?.first(where: \.isIPv6) {
+            let place = port.place(of: "mtu", "address")
+            report(
+                place.problem(
+                    "mtu \(mtu) is too small for the IPv6 address \(address)",
+                    allowed: "at least \(Self.ipv6LeastMTU)"), port)
+        }
+    }
+
+    /// Checks that `{n}` and `count` go together; false where the table cannot be expanded.
+    private mutating func checkTemplates(_ port: PortTable) -> Bool {
+        let hasCount = port.has("count") || port.isInvalid("count")
+        for (key, text) in port.templates {
+            let hasNumber = text.contains("{n}")
+            guard hasNumber != hasCount, hasNumber || key != "netns" else { continue }
+            let quoted = TOMLText.quoted(text, limit: 60)
+            if hasNumber {
+                report(
+                    port.place(of: key).problem(
+                        "\(quoted) has {n}, but the port has no count",
+                        allowed: "{n} together with count"), port)
+            } else {
+                let numbered = ["name": text + "-{n}", "device": text + "{n}"][key]
+                let suggestion = text.isEmpty ? nil : numbered.map { TOMLText.quoted($0) }
+                report(
+                    port.place(of: key).problem(
+                        "\(quoted) has no {n}, which count needs to number the ports",
+                        suggestion: suggestion), port)
+            }
+            return false
+        }
+        return !port.isInvalid("count") && port.has("name") && port.type != nil
+            && (port.type != .tap || port.has("device"))
+    }
+
+    // MARK: Expansion
+
+    private mutating func expand(_ port: PortTable) {
+        let count = port.own.settings.count ?? 1
+        let before = portCount
+        portCount += count
+        if portCount > Configuration.portLimit {
+            if before <= Configuration.portLimit {
+                report(
+                    ConfigurationProblem(
+                        path: port.node.path, line: port.node.line,
+                        "makes \(portCount) ports in all",
+                        allowed: "at most \(Configuration.portLimit)"), port)
+            }
+            return
+        }
+        for number in 1...count {
+            guard let configuration = numbered(number, port) else { return }
+            guard claim(configuration, port) else { return }
+            ports.append(configuration)
+        }
+    }
+
+    /// Port `number` of the table; `nil`, and an error, where a text is not what it must be.
+    private mutating func numbered(_ number: Int, _ port: PortTable) -> PortConfiguration? {
+        var settings = port.own.settings
+        settings.count = nil
+        settings.name = settings.name?.replacing("{n}", with: "\(number)")
+        settings.device = settings.device?.replacing("{n}", with: "\(number)")
+        settings.netns = settings.netns?.replacing("{n}", with: "\(number)")
+        settings.path = settings.path?.replacing("{n}", with: "\(number)")
+        let isTAP = port.type == .tap
+        var isRight = check(settings.name, .name, "name", port)
+        if isTAP {
+            isRight = check(settings.device, .device, "device", port) && isRight
+            isRight = check(settings.netns, .netns, "netns", port) && isRight
+        } else {
+            isRight = check(settings.path, .path, "path", port) && isRight
+        }
+        guard isRight else { return nil }
+        if !isTAP {
+            let path = settings.path ?? (settings.name ?? "") + ".sock"
+            settings.path = TextRule.normalized(
+                path.hasPrefix("/") ? path : "\(runtimeDirectory)/\(path)")
+            guard checkSocketPath(settings.path ?? "", port) else { return nil }
+        }
+        return PortConfiguration(resolved: settings)
+    }
+
+    private mutating func check(
+        _ text: String?, _ rule: TextRule, _ key: String, _ port: PortTable
+    ) -> Bool {
+        guard let text, let objection = rule.objection(to: text) else { return true }
+        // A correction of a numbered name would lose its {n}.
+        let isPlainName = key == "name" && port.own.settings.count == nil
+        let suggestion = isPlainName ? rule.correction(of: text) : nil
+        report(
+            port.place(of: key).problem(
+                objection, allowed: rule.allowed, suggestion: suggestion), port)
+        return false
+    }
+
+    private mutating func checkSocketPath(_ path: String, _ port: PortTable) -> Bool {
+        let length = path.utf8.count
+        if length > Configuration.socketPathLimit {
+            report(
+                port.place(of: "path").problem(
+                    "\(TOMLText.quoted(path)) is \(length) bytes long",
+                    allowed: "at most \(Configuration.socketPathLimit), as for every Unix socket"),
+                port)
+            return false
+        }
+        let own = Configuration.reservedFileNames
+        if own.contains(where: { path == "\(runtimeDirectory)/\($0)" }) {
+            report(
+                port.place(of: "path").problem(
+                    "\(TOMLText.quoted(path)) belongs to the switch itself",
+                    allowed: "any file but \(own.joined(separator: ", ")) in runtime_dir"), port)
+            return false
+        }
+        return true
+    }
+
+    // MARK: Uniqueness
+
+    /// Takes what only one port can have; false, and an error, where another port has it already.
+    private mutating func claim(_ configuration: PortConfiguration, _ port: PortTable) -> Bool {
+        let name = TOMLText.quoted(configuration.name)
+        guard claim("name", "name \(name)", port, "the name \(name)") else { return false }
+        switch configuration.kind {
+        case .unixgram(let socket):
+            let path = TOMLText.quoted(socket.path)
+            return claim("path", "path \(path)", port, "the path \(path)")
+        case .tap(let tap):
+            // A device and an address are unique in their namespace only.
+            let netns = tap.netns.map { "netns \($0)" } ?? ""
+            let device = TOMLText.quoted(tap.device)
+            guard claim("device", "device \(device) \(netns)", port, "the device \(device)")
+            else { return false }
+            // An address that stands in the list twice has been reported with the list.
+            return port.isInvalid("address") || tap.addresses.allSatisfy { address in
+                let host = "address \(address.bytes) \(netns)"
+                return claim("address", host, port, "the address \(address)")
+            }
+        }
+    }
+
+    private mutating func claim(
+        _ key: String, _ identity: String, _ port: PortTable, _ what: String
+    ) -> Bool {
+        guard let owner = owners[identity] else {
+            owners[identity] = port.node
+            return true
+        }
+        let line = owner.line.map { " (line \($0))" } ?? ""
+        let isSame = owner.path == port.node.path
+        let same = (port.own.settings.count ?? 1) > 1 ? "would be that of several ports" : "is given twice"
+        report(
+            port.place(of: key).problem(
+                "\(what) \(isSame ? same : "is already that of \(owner.path)\(line)")"), port)
+        return false
+    }
+}
+
+/// A `[[port]]` table with the defaults under it.
+private struct PortTable {
+    let node: TOMLNode
+    var own: ConfigurationDecoder.Table<PortSettings>
+    let defaults: ConfigurationDecoder.Table<PortSettings>
+
+    /// The name as the file has it.
+    var name: String? { own.settings.name }
+    /// The type, where it could be read.
+    var type: PortType? { isInvalid("type") ? nil : own.settings.type }
+
+    /// The texts that may have `{n}` in them, of those keys that the type of the port has.
+    var templates: [(key: String, text: String)] {
+        let settings = own.settings
+        var texts = [("name", settings.name)]
+        switch type {
+        case .unixgram: texts.append(("path", settings.path))
+        case .tap: texts += [("device", settings.device), ("netns", settings.netns)]
+        case nil: break
+        }
+        return texts.compactMap { key, text in text.map { (key, $0) } }
+    }
+
+    /// Whether the key has a value, of its own or by default.
+    func has(_ key: String) -> Bool {
+        ConfigurationSchema.portKey(key)?.literal(own.settings) != nil
+    }
+
+    /// Whether the value that counts could not be read.
+    func isInvalid(_ key: String) -> Bool {
+        own.given[key] == nil ? defaults.invalid.contains(key) : own.invalid.contains(key)
+    }
+
+    /// Where an error between `keys` is to be mended: at the first that the port gives itself, else
+    /// at the first that `[port_defaults]` gives, else at the first, on the line of the port.
+    func place(of keys: String...) -> Place {
+        for given in [own.given, defaults.given] {
+            if let node = keys.lazy.compactMap({ given[$0] }).first {
+                return Place(path: node.path, line: node.line)
+            }
+        }
+        return Place(path: node.path.key(keys[0]), line: node.line)
+    }
+}
+
+private struct Place {
+    let path: TOMLPath
+    let line: Int?
+
+    func problem(
+        _ message: String, allowed: String? = nil, suggestion: String? = nil
+    ) -> ConfigurationProblem {
+        ConfigurationProblem(
+            path: path, line: line, message, allowed: allowed, suggestion: suggestion)
+    }
+}

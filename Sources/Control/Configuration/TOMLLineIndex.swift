@@ -1,0 +1,184 @@
+/// The line of every table, key and array element of a TOML document.
+///
+/// **Theory of operation.** The parser in use does not give out where a value stood, so this walks
+/// the text again. It is given only text that the parser took, so it needs no errors: it has to know
+/// just enough of TOML not to lose its way, which is where strings, comments, arrays and inline
+/// tables begin and end. A header `[a.b]` sets the table that following keys belong to; `[[a]]`
+/// adds an element to an array, and a later header that passes through `a` means its last element.
+///
+/// Text that the parser would refuse gives wrong lines at worst; every loop moves forward.
+struct TOMLLineIndex {
+    /// Line, from 1, of each path.
+    private(set) var lines: [TOMLPath: Int] = [:]
+    /// Line of the first string with an escaped zero character.
+    private(set) var lineOfZeroEscape: Int?
+
+    private let bytes: [UInt8]
+    private var position = 0
+    private var line = 1
+    /// Elements that `[[...]]` headers have made so far.
+    private var elementCounts: [TOMLPath: Int] = [:]
+
+    /// Reads the whole of `text`.
+    init(_ text: String) {
+        bytes = Array(text.utf8)
+        if bytes.starts(with: [0xef, 0xbb, 0xbf]) { position = 3 }
+        var table = TOMLPath()
+        while true {
+            skipBlank()
+            guard let byte = peek else { break }
+            if byte == UInt8(ascii: "[") { table = header() } else { pair(in: table) }
+        }
+    }
+
+    private var peek: UInt8? { position < bytes.count ? bytes[position] : nil }
+
+    private mutating func advance() {
+        guard position < bytes.count else { return }
+        if bytes[position] == UInt8(ascii: "\n") { line += 1 }
+        position += 1
+    }
+
+    /// Whether the next byte is `byte`; then it is taken.
+    private mutating func take(_ byte: Unicode.Scalar) -> Bool {
+        guard peek == UInt8(ascii: byte) else { return false }
+        advance()
+        return true
+    }
+
+    private mutating func skipSpaces() {
+        while peek == UInt8(ascii: " ") || peek == UInt8(ascii: "\t") { advance() }
+    }
+
+    /// Skips spaces, ends of lines and comments.
+    private mutating func skipBlank() {
+        while let byte = peek {
+            switch byte {
+            case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r"), UInt8(ascii: "\n"):
+                advance()
+            case UInt8(ascii: "#"):
+                while let byte = peek, byte != UInt8(ascii: "\n") { advance() }
+            default: return
+            }
+        }
+    }
+
+    private mutating func note(_ path: TOMLPath, at line: Int) {
+        if lines[path] == nil { lines[path] = line }
+    }
+
+    // MARK: Statements
+
+    private mutating func header() -> TOMLPath {
+        let start = line
+        advance()
+        let isElement = take("[")
+        let keys = dottedKey()
+        while take("]") {}
+        var path = TOMLPath()
+        for (offset, key) in keys.enumerated() {
+            path = path.key(key)
+            note(path, at: start)
+            let isLast = offset == keys.count - 1
+            if isLast, isElement { elementCounts[path, default: 0] += 1 }
+            if let count = elementCounts[path], !isLast || isElement {
+                path = path.index(count - 1)
+            }
+        }
+        note(path, at: start)
+        return path
+    }
+
+    private mutating func pair(in table: TOMLPath) {
+        let start = (line: line, position: position)
+        var path = table
+        for key in dottedKey() {
+            path = path.key(key)
+            note(path, at: start.line)
+        }
+        skipSpaces()
+        if take("=") { value(at: path) }
+        if position == start.position { advance() }
+    }
+
+    private mutating func dottedKey() -> [String] {
+        var keys: [String] = []
+        repeat {
+            skipSpaces()
+            let start = position
+            if peek == UInt8(ascii: "\"") || peek == UInt8(ascii: "'") {
+                string()
+                // A key with escapes keeps them here and is not found again: it has no line.
+                keys.append(String(decoding: bytes[(start + 1)..<(position - 1)], as: UTF8.self))
+            } else {
+                while let byte = peek, !Self.endsBareKey(byte) { advance() }
+                keys.append(String(decoding: bytes[start..<position], as: UTF8.self))
+            }
+            skipSpaces()
+        } while take(".")
+        return keys
+    }
+
+    private static func endsBareKey(_ byte: UInt8) -> Bool {
+        byte <= UInt8(ascii: " ") || ".=]},#\"'".utf8.contains(byte)
+    }
+
+    // MARK: Values
+
+    private mutating func value(at path: TOMLPath) {
+        skipSpaces()
+        switch peek {
+        case UInt8(ascii: "\""), UInt8(ascii: "'"): string()
+        case UInt8(ascii: "["):
+            advance()
+            var count = 0
+            while skipToMember(closing: "]") {
+                note(path.index(count), at: line)
+                value(at: path.index(count))
+                count += 1
+            }
+        case UInt8(ascii: "{"):
+            advance()
+            while skipToMember(closing: "}") { pair(in: path) }
+        default:
+            while let byte = peek, !",]}#\r\n".utf8.contains(byte) { advance() }
+        }
+    }
+
+    /// Moves to the next member of an array or inline table; false at its end, which is taken.
+    private mutating func skipToMember(closing end: Unicode.Scalar) -> Bool {
+        skipBlank()
+        while take(",") { skipBlank() }
+        return peek != nil && !take(end)
+    }
+
+    /// Skips a string of any of the four kinds.
+    private mutating func string() {
+        guard let quote = peek else { return }
+        let isMultiline = bytes[position...].starts(with: [quote, quote, quote])
+        let length = isMultiline ? 3 : 1
+        for _ in 0..<length { advance() }
+        while let byte = peek {
+            if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") {
+                let escape = bytes[position...]
+                if escape.starts(with: #"\u0000"#.utf8) || escape.starts(with: #"\U00000000"#.utf8) {
+                    lineOfZeroEscape = lineOfZeroEscape ?? line
+                }
+                advance()
+                advance()
+            } else if byte == quote, !isMultiline || isClosed(by: quote) {
+                for _ in 0..<length { advance() }
+                return
+            } else {
+                advance()
+            }
+        }
+    }
+
+    /// Whether the last three quotes of a multi-line string stand here: it may end in five.
+    private func isClosed(by quote: UInt8) -> Bool {
+        let rest = bytes[position...]
+        return rest.starts(with: [quote, quote, quote])
+            && !rest.starts(with: [quote, quote, quote, quote])
+    }
+}
