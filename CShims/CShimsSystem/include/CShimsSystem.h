@@ -5,7 +5,10 @@
 // Swift's.
 #pragma once
 
+#include "frames.h"
 #include "netlink.h"
 #include "process.h"
 #include "sockets.h"
+#include "spawn.h"
 #include "tap.h"
+#include "userns.h"

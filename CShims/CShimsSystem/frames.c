@@ -1,0 +1,120 @@
+#define _GNU_SOURCE
+#include "frames.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct cshims_frames {
+    uint32_t limit;     // frames
+    uint32_t capacity;  // bytes of a frame
+    uint32_t count;     // frames now in the batch
+    uint8_t *memory;    // limit x stride
+    struct mmsghdr *messages;
+    struct iovec *vectors;  // of the messages, one each
+};
+
+// Frames start two bytes into a cache line, which aligns the IP header; the stride is an odd number of
+// lines, so that frames do not compete for the same sets of the L1 cache.
+enum { ALIGNMENT = 64, HEADROOM = 2 };
+
+int cshims_frames_create(uint32_t count, uint32_t capacity, struct cshims_frames **result) {
+    const size_t lines = ((size_t)capacity + HEADROOM + ALIGNMENT - 1) / ALIGNMENT;
+    const size_t stride = (lines | 1) * ALIGNMENT;
+    struct cshims_frames *frames = calloc(1, sizeof *frames);
+    if (frames == NULL) return -ENOMEM;
+    frames->limit = count;
+    frames->capacity = capacity;
+    frames->memory = aligned_alloc(ALIGNMENT, stride * count);
+    frames->messages = calloc(count, sizeof *frames->messages);
+    frames->vectors = calloc(count, sizeof *frames->vectors);
+    if (!frames->memory || !frames->messages || !frames->vectors) {
+        cshims_frames_destroy(frames);
+        return -ENOMEM;
+    }
+    memset(frames->memory, 0, stride * count);  // the pages are there before the first frame
+    for (uint32_t index = 0; index < count; index++) {
+        frames->vectors[index].iov_base = frames->memory + index * stride + HEADROOM;
+        frames->vectors[index].iov_len = capacity;
+        frames->messages[index].msg_hdr.msg_iov = &frames->vectors[index];
+        frames->messages[index].msg_hdr.msg_iovlen = 1;
+    }
+    *result = frames;
+    return 0;
+}
+
+void cshims_frames_destroy(struct cshims_frames *frames) {
+    if (frames == NULL) return;
+    free(frames->memory);
+    free(frames->messages);
+    free(frames->vectors);
+    free(frames);
+}
+
+int cshims_frames_read_device(struct cshims_frames *frames, int device) {
+    uint32_t count = 0;
+    while (count < frames->limit) {
+        struct iovec *vector = &frames->vectors[count];
+        ssize_t length = read(device, vector->iov_base, frames->capacity);
+        if (length < 0) {
+            if (errno == EAGAIN) break;
+            if (errno == EINTR) continue;
+            if (count == 0) return -errno;
+            break;  // the next call meets the error again
+        }
+        vector->iov_len = (size_t)length;
+        count++;
+    }
+    frames->count = count;
+    return (int)count;
+}
+
+int cshims_frames_send(struct cshims_frames *frames, int socket, uint32_t start, uint64_t *bytes) {
+    int sent = sendmmsg(
+        socket, frames->messages + start, frames->count - start, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return -errno;
+    for (int index = 0; index < sent; index++) {
+        *bytes += frames->vectors[start + (uint32_t)index].iov_len;
+    }
+    return sent;
+}
+
+int cshims_frames_receive(struct cshims_frames *frames, int socket) {
+    // MSG_TRUNC: the length is the datagram's own, so that a frame cut off is told from a whole one.
+    int count = recvmmsg(socket, frames->messages, frames->limit, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    if (count < 0) {
+        const int error = errno;
+        frames->count = 0;
+        return error == EAGAIN || error == EINTR ? 0 : -error;
+    }
+    frames->count = (uint32_t)count;
+    return count;
+}
+
+int cshims_frames_write_device(
+    struct cshims_frames *frames, int device, struct cshims_frames_outcome *outcome) {
+    *outcome = (struct cshims_frames_outcome){0};
+    for (uint32_t index = 0; index < frames->count; index++) {
+        const uint32_t length = frames->messages[index].msg_len;
+        if (length > frames->capacity) {
+            outcome->oversize++;
+            continue;
+        }
+        ssize_t written;
+        do {
+            written = write(device, frames->vectors[index].iov_base, length);
+        } while (written < 0 && errno == EINTR);
+        if (written >= 0) {
+            outcome->frames++;
+            outcome->bytes += length;
+        } else if (errno == EBADFD) {
+            return -errno;
+        } else {
+            outcome->refused++;
+        }
+    }
+    return 0;
+}
