@@ -1,0 +1,97 @@
+import Foundation
+
+/// A virtual machine on the LAN: QEMU with the guest that `scripts/guest-image` builds.
+///
+/// It is emulated (`-accel tcg`): /dev/kvm may open and still hang where the host itself is a
+/// virtual machine. `scripts/guest-init` says what the guest prints and which jobs it takes.
+final class Guest: Sendable {
+    /// How QEMU reaches the switch; each is a different habit of a client.
+    enum Network: Sendable {
+        /// Datagrams from an own path to a port's path, without ever connecting (`-netdev dgram`).
+        case datagram(from: String, to: String)
+
+        fileprivate var option: String {
+            switch self {
+            case .datagram(let own, let port):
+                "dgram,id=lan,local.type=unix,local.path=\(own),"
+                    + "remote.type=unix,remote.path=\(port)"
+            }
+        }
+    }
+
+    /// A file that reached the other guest unharmed.
+    struct Transfer: Sendable {
+        let byteCount: Int
+        let duration: Duration
+        /// Payload rate in Mbit/s.
+        var megabitsPerSecond: Double { Double(byteCount) * 8e-6 / (duration / .seconds(1)) }
+    }
+
+    private static let image = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().appendingPathComponent("../../../.build/guest").standardized
+
+    /// Whether guests can be booted here.
+    static let isAvailable: Bool = {
+        let files = FileManager.default
+        return files.isReadableFile(atPath: image.appendingPathComponent("initramfs.gz").path)
+            && (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+                .contains { files.isExecutableFile(atPath: "\($0)/qemu-system-x86_64") }
+    }()
+
+    /// Comment of a test that needs guests and has none.
+    static let requirement = "guests need QEMU and .build/guest (make guest)"
+
+    /// QEMU itself.
+    let machine: ChildProcess
+    /// The guest's address without the length of its network.
+    let address: String
+
+    /// Starts to boot a guest; `isUp` waits for it.
+    /// - Parameter number: 1...254, the last part of the guest's MAC and IPv4 addresses.
+    init(number: Int, network: Network) throws {
+        address = "192.168.127.\(number)"
+        let mac = "52:54:00:00:00:" + String(format: "%02x", number)
+        machine = try ChildProcess([
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-m", "256",
+            "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+            "-kernel", Self.image.appendingPathComponent("vmlinuz").path,
+            "-initrd", Self.image.appendingPathComponent("initramfs.gz").path,
+            "-append", "console=ttyS0 quiet panic=-1 ringswitch.address=\(address)/24",
+            "-netdev", network.option,
+            "-device", "virtio-net-pci,netdev=lan,mac=\(mac)",
+        ])
+    }
+
+    /// Waits until the guest has its address and takes jobs.
+    func isUp(within limit: Duration = .seconds(60)) async throws {
+        try await machine.line(containing: "RINGSWITCH-GUEST ready", within: limit)
+    }
+
+    /// Pings `host` until it answers.
+    func ping(_ host: String, within limit: Duration = .seconds(40)) async throws {
+        machine.send(line: "ping \(host)")
+        let answer = try await machine.line(containing: "RINGSWITCH-GUEST ping", within: limit)
+        guard answer.hasSuffix("ping ok \(host)") else { throw machine.failure(answer) }
+    }
+
+    /// Sends a file of random bytes to the guest at `host` by TCP; both compare its checksum.
+    func transfer(
+        _ byteCount: Int, to host: String, within limit: Duration = .seconds(120)
+    ) async throws -> Transfer {
+        machine.send(line: "send \(host) \(byteCount)")
+        let answer = try await machine.line(containing: "RINGSWITCH-GUEST transfer", within: limit)
+        let words = answer.split(separator: " ")
+        guard words.count == 6, words[2] == "ok", words[3] == "\(byteCount)",
+            let milliseconds = Int(words[5])
+        else { throw machine.failure(answer) }
+        return Transfer(byteCount: byteCount, duration: .milliseconds(milliseconds))
+    }
+
+    /// Ends the guest as a crash of its host would: no goodbye to anybody.
+    func kill() async throws {
+        machine.kill()
+        guard await machine.ending(within: .seconds(10)) != nil else {
+            throw machine.failure("outlives SIGKILL")
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import Control
+import Foundation
+import Testing
+
+/// The real `ringswitch`, running on a configuration of the test.
+final class SwitchProcess: Sendable {
+    /// The binary that was built with this test bundle, which lies beside it.
+    static let executable: String = {
+        let bundle = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        return bundle.deletingLastPathComponent().appendingPathComponent("ringswitch").path
+    }()
+
+    /// Where the switch keeps its sockets.
+    let directory: TemporaryDirectory
+    /// The running program, for what is not offered here: signals, its log.
+    let process: ChildProcess
+
+    /// Starts a switch and waits until it answers.
+    /// - Parameter configuration: the TOML text; `runtime_dir` is added to its `[switch]` table.
+    init(_ configuration: String, in directory: TemporaryDirectory? = nil) async throws {
+        self.directory = try directory ?? TemporaryDirectory()
+        let text = "[switch]\nruntime_dir = \"\(self.directory.path)\"\n"
+        let file = try self.directory.write(
+            text + configuration.replacing("[switch]\n", with: "", maxReplacements: 1),
+            to: "ringswitch.toml")
+        process = try ChildProcess([Self.executable, "run", "--config", file])
+        try await waitUntil("it answers", within: .seconds(20)) { _ in true }
+    }
+
+    /// The path of a port's socket, for a port whose `path` is `name`.
+    func socket(_ name: String) -> String { directory.file(name) }
+
+    /// What `ringswitch status --json` says now.
+    func status() async throws -> StatusReport {
+        let result = try await command("status", "--json")
+        guard result.isSuccess else { throw process.failure("status: \(result.standardError)") }
+        return try ReportJSON.decode(StatusReport.self, from: Data(result.standardOutput.utf8))
+    }
+
+    /// What `ringswitch status --json` says now of the port `name`.
+    func port(_ name: String) async throws -> PortStatus {
+        try #require(try await status().ports.first { $0.name == name })
+    }
+
+    /// Runs a client command of the binary against this switch: `command("macs", "--json")`.
+    func command(_ arguments: String...) async throws -> ChildProcess.Result {
+        try await ChildProcess.run(
+            [Self.executable] + arguments + ["--socket", directory.file("control.sock")])
+    }
+
+    /// Asks for the status until `condition` holds.
+    /// - Throws: when the switch ends, or `limit` passes first.
+    @discardableResult
+    func waitUntil(
+        _ what: String, within limit: Duration, _ condition: (StatusReport) -> Bool
+    ) async throws -> StatusReport {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            if let report = try? await status(), condition(report) { return report }
+            // Between two questions the test waits for what would make further ones pointless.
+            if await process.ending(within: .milliseconds(20)) != nil {
+                throw process.failure("ended before \(what)")
+            }
+            guard ContinuousClock.now < deadline else {
+                throw process.failure("not within \(limit): \(what)")
+            }
+        }
+    }
+
+    /// Ends the switch as its administrator would, and demands that it ends well.
+    func stop() async throws {
+        process.send(signal: SIGTERM)
+        let ending = await process.ending(within: .seconds(10))
+        guard ending == .exited(0) else { throw process.failure("did not end well after SIGTERM") }
+    }
+}
