@@ -37,6 +37,7 @@ public struct FrameHeader: Equatable, Sendable {
     /// - Returns: `nil` if the frame is shorter than its header: 14 bytes, or 18 with a VLAN tag
     ///   (TPID 0x8100 or 0x88A8).
     @inlinable
+    @inline(__always)
     @_noLocks
     public init?(_ bytes: UnsafeRawPointer, length: Int) {
         guard length >= 14 else { return nil }
@@ -49,6 +50,7 @@ public struct FrameHeader: Equatable, Sendable {
 
     /// Reads the header of a frame whose length an earlier `init?(_:length:)` has accepted.
     @inlinable
+    @inline(__always)
     @_noLocks
     init(unguarded bytes: UnsafeRawPointer) {
         let head = UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self))

@@ -94,6 +94,7 @@ struct AdmissionRun {
         return .pendingFresh
     }
 
+    @inline(__always)
     @_noLocks
     private mutating func learn(_ header: FrameHeader, scene: ClassifierScene) {
         let key = MACEntryKey(header.source, vlan: header.vlan)
@@ -108,6 +109,7 @@ struct AdmissionRun {
         }
     }
 
+    @inline(never)
     @_noLocks
     private func drop(_ reason: DropReason, scene: ClassifierScene) -> Verdict {
         scene.counters.block(port: ingress).add(dropped: reason)

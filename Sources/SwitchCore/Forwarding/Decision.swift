@@ -12,17 +12,13 @@ func decide(
     var decision = Decision()
     for index in 0..<count {
         let note = verdicts[index]
-        if note.word == Verdict.pendingRepeat.word {
-            if frames[index].length <= decision.plainLengthMax {
-                verdicts[index] = decision.verdict
-                continue
-            }
-        } else if note.word == Verdict.pendingFresh.word {
+        if note.word != Verdict.pendingRepeat.word {
+            guard note.word == Verdict.pendingFresh.word else { continue }
             decision.look(frames[index], scene: scene)
-        } else {
-            continue
         }
-        verdicts[index] = decision.settle(frames[index], scene: scene)
+        verdicts[index] =
+            frames[index].length <= decision.plainLengthMax
+            ? decision.verdict : decision.settle(frames[index], scene: scene)
     }
 }
 
@@ -58,6 +54,7 @@ struct Decision {
     }
 
     /// The verdict by destination alone.
+    @inline(__always)
     @_noLocks
     private func destinationVerdict(_ header: FrameHeader, scene: ClassifierScene) -> Verdict {
         if !header.destination.isGroup,
@@ -75,6 +72,7 @@ struct Decision {
 
     /// The most bytes of a frame for `egress`; no bound if another worker owns the port and its
     /// counters.
+    @inline(__always)
     @_noLocks
     private func lengthMax(to egress: PortID, scene: ClassifierScene) -> Int32 {
         guard let to = scene.table.pointee.attachedEntry(of: egress),

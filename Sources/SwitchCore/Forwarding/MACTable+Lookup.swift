@@ -10,6 +10,7 @@ extension MACTable {
     ///   - destination: a unicast address; group addresses are never in the table.
     ///   - now: coarse ticks, read once a turn.
     /// - Returns: `nil` if the station is unknown: never seen, aged, or its port was flushed.
+    @inline(__always)
     @_noLocks
     public func lookup(destination: MACAddress, vlan: UInt16, now: UInt32) -> PortID? {
         let key = MACEntryKey(destination, vlan: vlan)

@@ -146,6 +146,7 @@ public struct MACTable: @unchecked Sendable {
 
     /// The bucket of a key: one 64 x 64 -> 128 bit multiplication, both halves folded together, so that
     /// every bit of the key reaches the low bits which choose the bucket.
+    @inline(__always)
     @_noLocks
     func bucketIndex(of key: MACEntryKey) -> UInt64 {
         let product = (key.word ^ hashSeed).multipliedFullWidth(by: hashFactor)
@@ -188,6 +189,7 @@ public struct MACTable: @unchecked Sendable {
     }
 
     /// True if an entry with this value counts as present.
+    @inline(__always)
     @_noLocks
     func isLive(_ value: MACEntryValue, now: UInt32) -> Bool {
         if value.isFree { return false }
