@@ -100,6 +100,15 @@ int cshims_ring_enter(
     return status < 0 ? -errno : (int)status;
 }
 
+int cshims_ring_submit(const struct cshims_ring *ring, uint32_t submissions)
+{
+    const struct io_uring *uring = &ring->uring;
+    unsigned flags = uring->enter_ring_fd != uring->ring_fd ? IORING_ENTER_REGISTERED_RING : 0;
+    long status = syscall(
+        SYS_io_uring_enter, uring->enter_ring_fd, submissions, 0, flags, NULL, 0);
+    return status < 0 ? -errno : (int)status;
+}
+
 int cshims_ring_register_files(struct cshims_ring *ring, uint32_t slots)
 {
     int status = io_uring_register_files_sparse(&ring->uring, slots);

@@ -110,6 +110,16 @@ public struct Ring: ~Copyable, @unchecked Sendable {
         return cshims_ring_enter(handle, UInt32(staged), count, timeoutNanoseconds ?? -1)
     }
 
+    /// Submits all that is staged and does not look for arrivals: one system call that never blocks.
+    ///
+    /// Completions of what ends inside it, such as refused sends, appear; multishot receives answer later.
+    /// - Returns: how many entries were submitted, or -errno as `enter`.
+    @discardableResult
+    public mutating func submit() -> Int32 {
+        let staged = submissions.publish()
+        return cshims_ring_submit(handle, UInt32(staged))
+    }
+
     /// Moves completions out of the queue, oldest first, without a system call.
     /// - Returns: how many were written to the front of `completions`.
     public mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int {

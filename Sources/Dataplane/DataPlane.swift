@@ -1,0 +1,206 @@
+// The data plane as Control sees it: workers that can be started and stopped, and connections that come and go.
+//
+// Removing a connection has two conditions. Its owner cancels every request, reaps the last completion of each and
+// says `retired`; and every worker passes a quiescent state, so that none still reads a table that names it. Only
+// after both does `drainEvents` report the retirement, and Control may close the descriptor.
+
+internal import CShimsSystem
+internal import IORing
+public import SwitchCore
+
+/// What the data plane is made with.
+public struct DataPlaneSettings: Sendable {
+    public var workers: Int
+    /// CPUs to pin the workers to; empty: the system decides.
+    public var processors: [Int]
+    /// Most ports that can ever exist at one time.
+    public var portCapacity: Int
+    /// Most MAC addresses in the table.
+    public var macLimit: Int
+    /// Ageing time of the MAC table, seconds.
+    public var macAgeingSeconds: UInt32
+    /// Bytes of each ring between two workers, a power of two.
+    public var handoverBytes: Int
+
+    public init(
+        workers: Int = 1, processors: [Int] = [], portCapacity: Int = 1024, macLimit: Int = 16384,
+        macAgeingSeconds: UInt32 = 300, handoverBytes: Int = 1 << 20
+    ) {
+        self.workers = workers
+        self.processors = processors
+        self.portCapacity = portCapacity
+        self.macLimit = macLimit
+        self.macAgeingSeconds = macAgeingSeconds
+        self.handoverBytes = handoverBytes
+    }
+}
+
+/// Why the data plane refuses something; the text is for people.
+public struct DataPlaneError: Error, CustomStringConvertible, Sendable {
+    public let description: String
+}
+
+/// The workers of a switch and the table that they share.
+///
+/// Thread-safety: not Sendable; all calls come from one actor of Control. Counters and the MAC table may be read from
+/// anywhere.
+public final class DataPlane {
+    public let settings: DataPlaneSettings
+    /// Readable when `drainEvents` has something to report.
+    public let eventDescriptor: Int32
+    public var counters: CounterTable { context.counters }
+    public var macTable: MACTable { context.macTable }
+
+    private let context: WorkerContext
+    private let eventWake: Wake
+    private var threads: [WorkerThread] = []
+    private var entries: [PortEntry] = []
+    private var version: UInt64 = 0
+    private var generations: [UInt32]
+    private var connections: [UnsafeMutablePointer<Connection>?]
+    /// Connections whose owner let go of them, waiting for a grace period.
+    private var retired: [RetiredConnection] = []
+    /// Tables no longer published, oldest first, waiting for a grace period.
+    private var tables: [RetiredTable] = []
+
+    private struct RetiredConnection {
+        let connection: UnsafeMutablePointer<Connection>
+        let event: DataPlaneEvent
+        let token: GracePeriod.Token
+    }
+
+    /// A box, as an array cannot hold what cannot be copied.
+    private final class RetiredTable {
+        private var table: Retired<ConnectionTable>?
+        let token: GracePeriod.Token
+
+        init(_ table: consuming Retired<ConnectionTable>, token: GracePeriod.Token) {
+            self.table = consume table
+            self.token = token
+        }
+
+        func reclaim() { table.take()?.reclaim() }
+    }
+
+    /// Starts the workers.
+    public init(_ settings: DataPlaneSettings, seed: UInt64) throws(DataPlaneError) {
+        self.settings = settings
+        generations = Array(repeating: 0, count: settings.portCapacity)
+        connections = Array(repeating: nil, count: settings.portCapacity)
+        do throws(RingError) {
+            try Ring.probe()
+            eventWake = try Wake()
+            eventDescriptor = eventWake.descriptor
+            context = try WorkerContext(
+                workerCount: settings.workers, portCapacity: settings.portCapacity,
+                macTable: MACTable(
+                    limit: settings.macLimit, portCapacity: settings.portCapacity,
+                    ageingTicks: settings.macAgeingSeconds, seed: seed),
+                handoverBytes: settings.handoverBytes, eventWake: eventWake)
+        } catch {
+            throw DataPlaneError(description: "\(error)")
+        }
+        try startWorkers()
+    }
+
+    private func startWorkers() throws(DataPlaneError) {
+        do throws(RingError) {
+            for index in 0..<settings.workers {
+                threads.append(
+                    try WorkerThread(
+                        index: index, context: context,
+                        processor: settings.processors.isEmpty ? nil : settings.processors[index]))
+            }
+        } catch {
+            stop()
+            throw DataPlaneError(description: "\(error)")
+        }
+    }
+
+    /// The worker that owns a port, in both directions.
+    public func worker(of port: PortID) -> Int { port.index % settings.workers }
+
+    /// Attaches a peer; frames flow as soon as the owner has taken its next turn.
+    /// - Returns: the generation of the connection, which its events carry.
+    /// - Precondition: the port has no connection, and the `retired` event of the one before has been drained.
+    @discardableResult
+    public func attach(_ settings: ConnectionSettings) throws(DataPlaneError) -> UInt32 {
+        let index = settings.port.index
+        precondition(connections[index] == nil, "port \(index) has a connection already")
+        let generation = generations[index] &+ 1
+        let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
+        do throws(RingError) {
+            connection.initialize(
+                to: try Connection(
+                    settings, generation: generation, counters: counters.block(port: settings.port)))
+        } catch {
+            connection.deallocate()
+            throw DataPlaneError(description: "\(error)")
+        }
+        generations[index] = generation
+        connections[index] = connection
+        while entries.count <= index { entries.append(PortEntry()) }
+        entries[index] = PortEntry(
+            generation: generation, isAttached: true, worker: UInt16(worker(of: settings.port)),
+            maxFrame: Int32(settings.frameLengthMax), floodEligible: true,
+            attachment: UInt(bitPattern: connection))
+        publish()
+        return generation
+    }
+
+    /// Begins to detach a peer; `retired` follows. Does nothing for a port without a connection.
+    public func detach(port: PortID) {
+        guard port.index < entries.count, entries[port.index].isAttached else { return }
+        entries[port.index].isAttached = false
+        entries[port.index].attachment = 0
+        publish()
+        macTable.flush(port: port)
+    }
+
+    /// Reports what the workers have to say, and frees what nobody can reach any more.
+    /// - Returns: true while something still waits for a grace period: call again soon.
+    public func drainEvents(_ body: (DataPlaneEvent) -> Void) -> Bool {
+        _ = cshims_eventfd_drain(eventDescriptor)
+        for queue in context.events {
+            queue.drain { event in
+                guard event.kind == .retired, let connection = connections[event.port.index] else {
+                    body(event)
+                    return
+                }
+                // The tables that named the connection were replaced before its owner let go of it.
+                let token = context.gracePeriod.start()
+                retired.append(
+                    RetiredConnection(connection: connection, event: event, token: token))
+            }
+        }
+        while let first = tables.first, context.gracePeriod.isOver(first.token) {
+            first.reclaim()
+            tables.removeFirst()
+        }
+        while let first = retired.first, context.gracePeriod.isOver(first.token) {
+            retired.removeFirst()
+            connections[first.event.port.index] = nil
+            first.connection.deinitialize(count: 1)
+            first.connection.deallocate()
+            body(first.event)
+        }
+        return !retired.isEmpty || !tables.isEmpty
+    }
+
+    /// Ends the workers. Every connection must have been detached and its `retired` event drained.
+    public func stop() {
+        precondition(connections.allSatisfy { $0 == nil }, "a connection is still attached")
+        for thread in threads { thread.stop() }
+        threads.removeAll()
+        for table in tables { table.reclaim() }
+        tables.removeAll()
+        context.deallocate()
+    }
+
+    private func publish() {
+        version += 1
+        let replaced = context.table.publish(ConnectionTable(version: version, entries: entries))
+        tables.append(RetiredTable(replaced, token: context.gracePeriod.start()))
+        for wake in context.wakes { wake.signal() }
+    }
+}

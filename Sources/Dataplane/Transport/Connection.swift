@@ -1,0 +1,123 @@
+// A peer's attachment to a port, as the worker that owns the port sees it.
+//
+// Control allocates a connection, publishes its address in the connection table and touches it no more; the owner
+// activates it at its next turn, and retires it when the table no longer holds it: it cancels every request, reaps
+// the last completion of each, lets go of buffers and file slot and only then reports `retired`. After that report
+// and a grace period Control closes the descriptor and frees the memory.
+
+internal import CShimsSystem
+internal import Glibc
+internal import IORing
+internal import SwitchCore
+
+/// How frames travel between the switch and a peer.
+public enum TransportKind: UInt8, Sendable {
+    /// One frame a datagram on a connected AF_UNIX datagram socket.
+    case unixgram
+    /// One frame a read or write on a TAP device's descriptor.
+    case tap
+}
+
+/// A frame that a peer sent before its receives could be armed, kept in memory of the connection.
+struct EarlyFrame {
+    var address: UnsafeMutableRawPointer
+    var length: Int
+}
+
+/// The state of one attachment; owned by one worker from activation to retirement.
+struct Connection: ~Copyable {
+    /// Where the connection stands in its life; it only moves forward.
+    ///
+    /// `abandoned`: the kernel said that nobody is there any more; nothing is sent until Control detaches.
+    enum State { case new, active, abandoned, retiring, retired }
+
+    /// How the worker sends to the peer.
+    enum Pace {
+        /// Every frame is an SQE; nobody waits.
+        case direct
+        /// The peer refused a frame lately: frames go by sendmmsg, which stops at the first refusal and so keeps
+        /// their order, and wait in `queue` while it refuses.
+        case careful
+    }
+
+    let port: PortID
+    let generation: UInt32
+    let transport: TransportKind
+    /// Borrowed from Control, which closes it after retirement.
+    let descriptor: Int32
+    /// Longest frame in bytes, Ethernet header and VLAN tag included.
+    let frameLengthMax: Int
+    let queueDelayNanoseconds: UInt64
+    let counters: CounterBlock
+
+    var buffers: BufferRing
+    var queue: EgressQueue
+    var earlyFrames: [EarlyFrame]
+
+    var state = State.new
+    var receiveArmed = false
+    var pollArmed = false
+    /// The cancel request whose completion is still to come.
+    var cancelPending = false
+    var cancelSubmitted = false
+    /// The ring knows the descriptor and the buffers.
+    var isOpen = false
+    var pace = Pace.direct
+    /// Frames of this turn for a careful port with an empty queue: they still lie in receive buffers.
+    var carefulSlices: UnsafeMutableBufferPointer<cshims_slice>
+    var carefulFlooded: UnsafeMutableBufferPointer<Bool>
+    var carefulCount = 0
+    var lastRefusal: UInt64 = 0
+    var retryAt: UInt64 = 0
+    var backoffNanoseconds: UInt64 = Connection.backoffMin
+    var isListedCongested = false
+    var isListedForArming = false
+    /// Serial of the settlement that saw a success for this port; see `Worker.settle`.
+    var successSerial: UInt64 = 0
+
+    static let backoffMin: UInt64 = 50_000
+    static let backoffMax: UInt64 = 5_000_000
+    /// How long a port without refusals stays careful.
+    static let carefulNanoseconds: UInt64 = 10_000_000
+    static let carefulBatchMax = 64
+
+    init(_ settings: borrowing ConnectionSettings, generation: UInt32, counters: CounterBlock)
+        throws(RingError)
+    {
+        port = settings.port
+        self.generation = generation
+        transport = settings.transport
+        descriptor = settings.descriptor
+        frameLengthMax = settings.frameLengthMax
+        queueDelayNanoseconds = settings.queueDelayNanoseconds
+        self.counters = counters
+        // One byte more than the longest frame shows an oversize frame of a TAP, which cuts silently.
+        let bufferLength = settings.frameLengthMax + 1
+        buffers = try BufferRing(
+            group: UInt16(settings.port.index),
+            count: Self.bufferCount(frameLengthMax: settings.frameLengthMax),
+            bufferLength: bufferLength)
+        queue = EgressQueue(capacity: settings.queueBytes)
+        earlyFrames = settings.earlyFrames.map { bytes in
+            let copy = UnsafeMutableRawPointer.allocate(byteCount: max(1, bytes.count), alignment: 16)
+            bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count) }
+            return EarlyFrame(address: copy, length: bytes.count)
+        }
+        carefulSlices = .allocate(capacity: Self.carefulBatchMax)
+        carefulFlooded = .allocate(capacity: Self.carefulBatchMax)
+    }
+
+    deinit {
+        for frame in earlyFrames { frame.address.deallocate() }
+        carefulSlices.deallocate()
+        carefulFlooded.deallocate()
+    }
+
+    /// Receive buffers of a port: few and warm beats many and cold, most of all for large frames.
+    static func bufferCount(frameLengthMax: Int) -> Int {
+        frameLengthMax <= 2048 ? 64 : frameLengthMax <= 9216 ? 32 : 16
+    }
+
+    /// Requests in the kernel that may still write into `buffers` or name this connection in a completion.
+    var hasOutstandingRequests: Bool { receiveArmed || pollArmed || cancelPending }
+}

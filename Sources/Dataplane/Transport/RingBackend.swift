@@ -1,0 +1,100 @@
+// io_uring as a worker's backend.
+
+internal import CShimsSystem
+internal import Glibc
+internal import IORing
+
+/// Queue lengths of a worker's ring.
+enum RingSizes {
+    /// Submission entries: a batch of sends and, beside it, receives to arm again.
+    static let submissions = 1024
+    /// Completion entries: more than one enter can produce, so that the queue never overflows.
+    static let completions = 8192
+}
+
+/// The kernel's io_uring behind a worker. Made and used on the worker's thread.
+struct RingBackend: ~Copyable, WorkerBackend {
+    private var ring: Ring
+    private let wake: Wake
+
+    /// - Parameter wake: ends a wait from another thread.
+    init(fileSlots: Int, wake: Wake) throws(RingError) {
+        var ring = try Ring(
+            submissionEntries: RingSizes.submissions, completionEntries: RingSizes.completions,
+            fileSlots: fileSlots)
+        try ring.enable()
+        self.ring = ring
+        self.wake = wake
+        _ = armWake()
+    }
+
+    func now() -> UInt64 { cshims_clock_monotonic() }
+
+    mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int { ring.stage(sends) }
+
+    mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+        ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+    }
+
+    mutating func submit() -> Int32 { ring.submit() }
+
+    mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int {
+        ring.reap(into: completions)
+    }
+
+    mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
+        let result = ring.setFile(slot: Int(slot), fd: descriptor)
+        guard result >= 0 else { return result }
+        do throws(RingError) {
+            try buffers.register(with: &ring)
+            return 0
+        } catch {
+            ring.clearFile(slot: Int(slot))
+            return -code(of: error)
+        }
+    }
+
+    mutating func close(slot: UInt32, buffers: inout BufferRing) {
+        do throws(RingError) {
+            try buffers.unregister(from: &ring)
+        } catch {
+            fatalError("the kernel does not let go of a buffer group: \(error)")
+        }
+        ring.clearFile(slot: Int(slot))
+    }
+
+    mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool {
+        switch transport {
+        case .unixgram: ring.armReceive(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
+        case .tap: ring.armTapRead(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
+        }
+    }
+
+    mutating func armWritable(slot: UInt32, tag: CompletionTag) -> Bool {
+        ring.armPoll(fileSlot: Int(slot), events: UInt32(POLLOUT), tag: tag)
+    }
+
+    mutating func armWake() -> Bool {
+        ring.armEventPoll(
+            wake, tag: CompletionTag(kind: CompletionKind.wake, port: 0, generation: 0, slot: 0))
+    }
+
+    mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
+        ring.cancelAll(fileSlot: Int(slot), tag: tag)
+    }
+
+    func sendBatch(
+        descriptor: Int32, _ slices: UnsafeMutableBufferPointer<cshims_slice>
+    ) -> Int {
+        Int(cshims_socket_send_batch(descriptor, slices.baseAddress, UInt32(slices.count)))
+    }
+
+    /// The errno that an event can carry; the sentences of `RingError` are for the start of the switch.
+    private func code(of error: RingError) -> Int32 {
+        switch error {
+        case .systemCall(_, let code): code
+        case .outOfMemory: ENOMEM
+        default: EINVAL
+        }
+    }
+}

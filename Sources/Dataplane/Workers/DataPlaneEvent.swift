@@ -1,0 +1,22 @@
+public import SwitchCore
+
+/// What a worker tells Control.
+public struct DataPlaneEvent: Sendable, Equatable {
+    public enum Kind: UInt8, Sendable {
+        /// Receives are armed; the connection forwards.
+        case activated
+        /// The kernel did not accept descriptor or buffers; `errno` says why. `retired` follows.
+        case activationFailed
+        /// A send or receive said that nobody is there any more; `errno` says how. Comes once a connection.
+        case peerGone
+        /// The worker and the kernel hold nothing of the connection any more.
+        case retired
+    }
+
+    public var kind: Kind
+    public var port: PortID
+    /// Generation of the connection that the event speaks of.
+    public var generation: UInt32
+    /// Positive errno, or 0.
+    public var errno: Int32
+}

@@ -1,0 +1,374 @@
+// Sending, and what happens when a peer does not keep up.
+//
+// A port at ease is sent to by the ring: sends execute inline, in SQE order, inside one enter, and only failures make
+// completions. A port that refused lately ("careful") is sent to by sendmmsg, which stops at the first refusal, since
+// the ring would go on and could deliver a later frame of a batch after refusing an earlier one. What is refused waits
+// in the port's own queue, and later frames join its tail. Nothing here ever waits, and no port touches another.
+
+internal import CShimsSystem
+internal import Glibc
+internal import IORing
+internal import SwitchCore
+
+extension Worker where Backend: ~Copyable {
+    /// Sends a frame to a connection of this worker, now or through its queue.
+    mutating func send(
+        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
+        isFlooded: Bool
+    ) {
+        guard connection.pointee.state == .active else {
+            connection.pointee.counters.add(dropped: connection.pointee.state == .abandoned ? .noPeer : .portRemoved, 1)
+            return
+        }
+        guard length <= connection.pointee.frameLengthMax else {
+            connection.pointee.counters.add(dropped: .tooBig, 1)
+            return
+        }
+        guard connection.pointee.pace == .direct else {
+            sendCarefully(frame, length, to: connection, isFlooded: isFlooded)
+            return
+        }
+        if stagedCount == Self.sendsMax { flush() }
+        // A flush may have made the port careful.
+        guard connection.pointee.pace == .direct else {
+            sendCarefully(frame, length, to: connection, isFlooded: isFlooded)
+            return
+        }
+        let slot = stagedCount
+        sends[slot] = SendRequest(
+            address: frame, length: UInt32(length), fileSlot: UInt32(connection.pointee.port.index),
+            tag: CompletionTag(
+                kind: CompletionKind.send, port: connection.pointee.port.rawValue,
+                generation: UInt16(truncatingIfNeeded: connection.pointee.generation), slot: slot),
+            isWrite: connection.pointee.transport == .tap)
+        staged[slot] = StagedSend(connection: connection, isFlooded: isFlooded, failure: 0)
+        stagedCount = slot + 1
+    }
+
+    // MARK: Through the ring
+
+    /// Executes the staged sends and settles them.
+    /// - Parameter isLast: also take what has arrived meanwhile, for the next turn. Only the last flush of a turn does,
+    ///   which bounds the completions of a turn.
+    mutating func flush(isLast: Bool = false) {
+        guard stagedCount > 0 else { return }
+        let accepted = backend.stage(UnsafeBufferPointer(rebasing: sends[..<stagedCount]))
+        precondition(accepted == stagedCount, "the submission queue is smaller than a batch of sends")
+        _ = isLast ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
+        if takeFailures() == 0 { countSent() } else { settle() }
+        stagedCount = 0
+    }
+
+    /// Reaps; notes failed sends in `staged` and keeps every other completion for the next turn.
+    /// - Returns: how many sends failed.
+    private mutating func takeFailures() -> Int {
+        let end =
+            completionCount
+            + backend.reap(into: UnsafeMutableBufferPointer(rebasing: completions[completionCount...]))
+        var failures = 0
+        for position in completionCount..<end {
+            let completion = completions[position]
+            if completion.tag.kind == CompletionKind.send {
+                staged[completion.tag.slot].failure = completion.result
+                failures += 1
+            } else {
+                completions[completionCount] = completion
+                completionCount += 1
+            }
+        }
+        return failures
+    }
+
+    /// Counts a batch without failures, one write a run of the same port.
+    private mutating func countSent() {
+        var position = 0
+        while position < stagedCount {
+            let connection = staged[position].connection
+            var bytes: UInt64 = 0
+            let start = position
+            repeat {
+                bytes &+= UInt64(sends[position].length)
+                position += 1
+            } while position < stagedCount && staged[position].connection == connection
+            connection.pointee.counters.add(.sentFrames, UInt64(position - start))
+            connection.pointee.counters.add(.sentBytes, bytes)
+        }
+    }
+
+    /// Counts a batch with failures: frames refused after the port's last success wait in its queue, frames refused
+    /// before it were overtaken and can no longer be sent in order.
+    @inline(never)
+    private mutating func settle() {
+        settleSerial += 1
+        for position in (0..<stagedCount).reversed() {
+            let connection = staged[position].connection
+            if staged[position].failure == 0 {
+                connection.pointee.successSerial = settleSerial
+                connection.pointee.counters.add(.sentFrames, 1)
+                connection.pointee.counters.add(.sentBytes, UInt64(sends[position].length))
+            } else if connection.pointee.successSerial == settleSerial {
+                refuseOvertaken(position)
+            }
+        }
+        for position in 0..<stagedCount where staged[position].failure != 0 {
+            let connection = staged[position].connection
+            if isFull(staged[position].failure) {
+                becomeCareful(connection)
+                enqueue(
+                    sends[position].address, Int(sends[position].length), to: connection,
+                    isFlooded: staged[position].isFlooded)
+            } else {
+                countFailure(staged[position].failure, connection)
+            }
+        }
+    }
+
+    private mutating func refuseOvertaken(_ position: Int) {
+        let connection = staged[position].connection
+        if isFull(staged[position].failure) {
+            becomeCareful(connection)
+            connection.pointee.counters.add(dropped: .overtaken, 1)
+        } else {
+            countFailure(staged[position].failure, connection)
+        }
+        staged[position].failure = 0
+    }
+
+    /// Whether a result says that the peer may take the frame later.
+    private func isFull(_ result: Int32) -> Bool {
+        result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM || result == -EINTR
+    }
+
+    /// Counts a frame that can never be sent, under the reason that the kernel gave.
+    @inline(never)
+    private mutating func countFailure(
+        _ result: Int32, _ connection: UnsafeMutablePointer<Connection>
+    ) {
+        let counters = connection.pointee.counters
+        switch -result {
+        case ECONNREFUSED, ENOTCONN, EPIPE, ECONNRESET, EPERM, ENOENT:
+            counters.add(dropped: .noPeer, 1)
+            reportPeerGone(connection, errno: -result)
+        case EMSGSIZE: counters.add(dropped: .tooBig, 1)
+        case EIO, ENETDOWN: counters.add(dropped: .deviceDown, 1)
+        case EBADFD, ENODEV, ENXIO:
+            counters.add(dropped: .deviceDown, 1)
+            reportPeerGone(connection, errno: -result)
+        default: counters.add(dropped: .sendFailed, 1)
+        }
+    }
+
+    /// Tells Control, once, that a connection leads nowhere.
+    mutating func reportPeerGone(_ connection: UnsafeMutablePointer<Connection>, errno: Int32) {
+        guard connection.pointee.state == .active else { return }
+        connection.pointee.state = .abandoned
+        dropQueue(connection, .noPeer)
+        post(.peerGone, connection, errno: errno)
+    }
+
+    // MARK: One refusal at a time
+
+    private mutating func becomeCareful(_ connection: UnsafeMutablePointer<Connection>) {
+        connection.pointee.lastRefusal = now
+        connection.pointee.pace = .careful
+        listCongested(connection)
+    }
+
+    mutating func listCongested(_ connection: UnsafeMutablePointer<Connection>) {
+        guard !connection.pointee.isListedCongested else { return }
+        connection.pointee.isListedCongested = true
+        congested.append(connection)
+    }
+
+    private mutating func sendCarefully(
+        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
+        isFlooded: Bool
+    ) {
+        guard connection.pointee.queue.isEmpty else {
+            enqueue(frame, length, to: connection, isFlooded: isFlooded)
+            return
+        }
+        if connection.pointee.carefulCount == Connection.carefulBatchMax { sendSlices(connection) }
+        guard connection.pointee.queue.isEmpty, connection.pointee.state == .active else {
+            enqueue(frame, length, to: connection, isFlooded: isFlooded)
+            return
+        }
+        let count = connection.pointee.carefulCount
+        connection.pointee.carefulSlices[count] = cshims_slice(
+            address: frame, length: UInt64(length))
+        connection.pointee.carefulFlooded[count] = isFlooded
+        connection.pointee.carefulCount = count + 1
+        listCongested(connection)
+    }
+
+    /// Sends the slices of a careful port; what is refused moves into its queue.
+    mutating func sendSlices(_ connection: UnsafeMutablePointer<Connection>) {
+        let count = connection.pointee.carefulCount
+        guard count > 0 else { return }
+        connection.pointee.carefulCount = 0
+        let slices = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulSlices[..<count])
+        var position = 0
+        while position < count, connection.pointee.state == .active {
+            let result = backend.sendBatch(
+                descriptor: connection.pointee.descriptor,
+                UnsafeMutableBufferPointer(rebasing: slices[position...]))
+            if result > 0 {
+                countSlices(slices[position..<(position + result)], connection)
+                position += result
+            } else if isFull(Int32(result)) {
+                refused(connection)
+                break
+            } else {
+                countFailure(Int32(result), connection)
+                position += 1
+            }
+        }
+        while position < count {
+            enqueue(
+                slices[position].address, Int(slices[position].length), to: connection,
+                isFlooded: connection.pointee.carefulFlooded[position])
+            position += 1
+        }
+    }
+
+    private mutating func countSlices(
+        _ slices: Slice<UnsafeMutableBufferPointer<cshims_slice>>,
+        _ connection: UnsafeMutablePointer<Connection>
+    ) {
+        var bytes: UInt64 = 0
+        for slice in slices { bytes &+= slice.length }
+        connection.pointee.counters.add(.sentFrames, UInt64(slices.count))
+        connection.pointee.counters.add(.sentBytes, bytes)
+    }
+
+    /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a broadcast storm
+    /// cannot starve unicast.
+    private mutating func enqueue(
+        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
+        isFlooded: Bool
+    ) {
+        guard connection.pointee.state == .active else {
+            connection.pointee.counters.add(dropped: .noPeer, 1)
+            return
+        }
+        let capacity = connection.pointee.queue.capacity
+        let isRoom = connection.pointee.queue.append(
+            frame, length: length, now: now, limit: isFlooded ? capacity / 2 : capacity)
+        guard isRoom else {
+            connection.pointee.counters.add(dropped: isFlooded ? .floodLimited : .queueFull, 1)
+            return
+        }
+        if connection.pointee.retryAt == 0 { refused(connection) }
+        listCongested(connection)
+        gaugeQueue(connection)
+    }
+
+    /// Notes a refusal: the next try comes when the kernel reports room or the interval is over, and intervals double
+    /// while there is no progress.
+    private mutating func refused(_ connection: UnsafeMutablePointer<Connection>) {
+        connection.pointee.lastRefusal = now
+        connection.pointee.retryAt = now + connection.pointee.backoffNanoseconds
+        connection.pointee.backoffNanoseconds = min(
+            connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
+        // Only a socket that has just refused may be asked for room: any other says yes at once.
+        guard !connection.pointee.pollArmed else { return }
+        connection.pointee.pollArmed = backend.armWritable(
+            slot: UInt32(connection.pointee.port.index),
+            tag: tag(CompletionKind.writable, connection))
+    }
+
+    mutating func becameWritable(_ connection: UnsafeMutablePointer<Connection>) {
+        connection.pointee.pollArmed = false
+        connection.pointee.retryAt = min(connection.pointee.retryAt, now)
+        connection.pointee.backoffNanoseconds = Connection.backoffMin
+    }
+
+    /// Sends from the queues of congested ports whose time has come, and lets go of those at ease.
+    mutating func relieveCongested() {
+        var position = 0
+        while position < congested.count {
+            let connection = congested[position]
+            sendSlices(connection)
+            drain(connection)
+            if isAtEase(connection) {
+                connection.pointee.pace = .direct
+                connection.pointee.isListedCongested = false
+                congested.remove(at: position)
+            } else {
+                position += 1
+            }
+        }
+    }
+
+    private func isAtEase(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard connection.pointee.queue.isEmpty else { return false }
+        return connection.pointee.state != .active
+            || now >= connection.pointee.lastRefusal + Connection.carefulNanoseconds
+    }
+
+    private mutating func drain(_ connection: UnsafeMutablePointer<Connection>) {
+        guard !connection.pointee.queue.isEmpty else { return }
+        if now > connection.pointee.queueDelayNanoseconds {
+            let expired = connection.pointee.queue.expire(
+                before: now - connection.pointee.queueDelayNanoseconds)
+            if expired > 0 {
+                connection.pointee.counters.add(dropped: .queueExpired, UInt64(expired))
+                gaugeQueue(connection)
+            }
+        }
+        guard now >= connection.pointee.retryAt else { return }
+        while !connection.pointee.queue.isEmpty, connection.pointee.state == .active {
+            guard drainBatch(connection) else { return }
+        }
+        connection.pointee.retryAt = 0
+        connection.pointee.backoffNanoseconds = Connection.backoffMin
+    }
+
+    /// Sends one batch from a queue; false when the peer refused.
+    private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        let count = connection.pointee.queue.gather(into: connection.pointee.carefulSlices)
+        let slices = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulSlices[..<count])
+        let result = backend.sendBatch(descriptor: connection.pointee.descriptor, slices)
+        if result > 0 {
+            countSlices(slices[..<result], connection)
+            connection.pointee.queue.removeFirst(result)
+            connection.pointee.backoffNanoseconds = Connection.backoffMin
+        } else if isFull(Int32(result)) {
+            refused(connection)
+        } else {
+            connection.pointee.queue.removeFirst(1)
+            countFailure(Int32(result), connection)
+        }
+        gaugeQueue(connection)
+        if result > 0 && result < count { refused(connection) }
+        return result == count || (result < 0 && !isFull(Int32(result)))
+    }
+
+    /// Nanoseconds until the first congested port is due; nil when none waits.
+    func relieveTimeout() -> Int64? {
+        var first: UInt64?
+        for position in 0..<congested.count {
+            let connection = congested[position]
+            guard !connection.pointee.queue.isEmpty else { continue }
+            first = min(first ?? .max, connection.pointee.retryAt)
+        }
+        guard let first else { return nil }
+        return first <= now ? 0 : Int64(first - now)
+    }
+
+    /// Drops everything that waits for a connection.
+    mutating func dropQueue(_ connection: UnsafeMutablePointer<Connection>, _ reason: DropReason) {
+        let count = connection.pointee.queue.frameCount
+        guard count > 0 else { return }
+        connection.pointee.queue.removeFirst(count)
+        connection.pointee.counters.add(dropped: reason, UInt64(count))
+        gaugeQueue(connection)
+    }
+
+    private func gaugeQueue(_ connection: UnsafeMutablePointer<Connection>) {
+        let counters = connection.pointee.counters
+        counters.set(.queuedFrames, to: UInt64(connection.pointee.queue.frameCount))
+        counters.set(.queuedBytes, to: UInt64(connection.pointee.queue.byteCount))
+        counters.raise(.queueHighWaterBytes, to: UInt64(connection.pointee.queue.byteCount))
+    }
+}

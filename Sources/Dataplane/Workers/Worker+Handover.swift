@@ -1,0 +1,95 @@
+// Frames that cross from one worker to another.
+//
+// A unicast crosses with its egress port, a flood once for each other worker, which replicates it to its own ports. The
+// record of a flood says how many copies it stands for, as counted by the worker that received the frame; where the
+// other worker's table differs meanwhile, what is missing is a drop, so that the books stay exact.
+
+internal import IORing
+internal import SwitchCore
+internal import Synchronization
+
+extension Worker where Backend: ~Copyable {
+    /// Hands a unicast frame to the owner of its egress port.
+    mutating func handOver(_ frame: Frame, to egress: PortID, _ table: UnsafePointer<ConnectionTable>) {
+        guard let entry = table.pointee.entry(of: egress), Int(entry.pointee.worker) != index else {
+            // Ours, but not activated, or already leaving.
+            counters.block(port: egress).add(dropped: .noPeer, 1)
+            return
+        }
+        append(
+            HandoverRecord(
+                length: UInt32(frame.length), ingress: frame.ingress,
+                egress: UInt16(egress.index), generationOrCopies: entry.pointee.generation),
+            frame.address, to: Int(entry.pointee.worker), copies: 1)
+    }
+
+    mutating func append(
+        _ record: HandoverRecord, _ frame: UnsafeRawPointer, to worker: Int, copies: UInt64
+    ) {
+        guard let ring = context.handover(from: index, to: worker), ring.append(record, frame: frame)
+        else {
+            block.add(dropped: .handoverFull, copies)
+            return
+        }
+        block.add(.handedOver, copies)
+        handedTo |= 1 << UInt64(worker)
+    }
+
+    /// Shows the other workers what this turn handed over, and wakes those that sleep.
+    mutating func announceHandovers() {
+        for worker in 0..<context.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
+            context.handover(from: index, to: worker)?.publish()
+        }
+        // Pairs with the fence between the flag and the look into the rings in `wait`: either that look sees the
+        // records or this one sees the flag.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        for worker in 0..<context.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
+            if context.sleeping[worker].isSet { context.wakes[worker].signal() }
+        }
+        handedTo = 0
+    }
+
+    /// Sends what other workers handed over, straight from their rings.
+    mutating func takeHandovers(_ table: UnsafePointer<ConnectionTable>) {
+        for worker in 0..<context.workerCount {
+            guard let ring = context.handover(from: worker, to: index), !ring.isEmpty else { continue }
+            var records = 0
+            var copies: UInt64 = 0
+            while records < Self.handoverBatchMax, let (record, frame) = ring.next() {
+                records += 1
+                copies += take(record, frame, table)
+            }
+            // The staged sends point into the ring: they must have finished before the bytes go back.
+            flush()
+            ring.release()
+            block.add(.takenOver, copies)
+        }
+    }
+
+    private static var handoverBatchMax: Int { 1024 }
+
+    /// Sends what a record stands for and returns how many copies that was.
+    private mutating func take(
+        _ record: HandoverRecord, _ frame: UnsafeRawPointer, _ table: UnsafePointer<ConnectionTable>
+    ) -> UInt64 {
+        guard record.egress == HandoverRecord.flood else {
+            if let connection = connections[Int(record.egress)],
+                connection.pointee.generation == record.generationOrCopies
+            {
+                send(frame, Int(record.length), to: connection, isFlooded: false)
+            } else {
+                block.add(dropped: .portRemoved)
+            }
+            return 1
+        }
+        let copies = UInt64(record.generationOrCopies)
+        var left = copies
+        for egress in table.pointee.floodList(from: record.ingress) where left > 0 {
+            guard let connection = connections[egress.index] else { continue }
+            left -= 1
+            send(frame, Int(record.length), to: connection, isFlooded: true)
+        }
+        if left > 0 { block.add(dropped: .portRemoved, left) }
+        return copies
+    }
+}

@@ -1,0 +1,128 @@
+// Connections come and go with the connection table.
+
+internal import Glibc
+internal import IORing
+internal import SwitchCore
+
+extension Worker where Backend: ~Copyable {
+    /// Activates the connections that a new table brings to this worker and retires those that it no longer holds.
+    @inline(never)
+    mutating func reconcile(_ table: UnsafePointer<ConnectionTable>) {
+        tableVersion = table.pointee.version
+        for position in 0..<connections.count {
+            let published = publishedConnection(at: position, table)
+            if let connection = connections[position], connection != published { retire(connection) }
+            if let published, connections[position] == nil { activate(published) }
+        }
+    }
+
+    private func publishedConnection(
+        at position: Int, _ table: UnsafePointer<ConnectionTable>
+    ) -> UnsafeMutablePointer<Connection>? {
+        guard let entry = table.pointee.attachedEntry(of: PortID(index: position)),
+            Int(entry.pointee.worker) == index
+        else { return nil }
+        return UnsafeMutablePointer(bitPattern: entry.pointee.attachment)
+    }
+
+    private mutating func activate(_ connection: UnsafeMutablePointer<Connection>) {
+        let position = connection.pointee.port.index
+        connections[position] = connection
+        let result = backend.open(
+            slot: UInt32(position), descriptor: connection.pointee.descriptor,
+            buffers: &connection.pointee.buffers)
+        guard result >= 0 else {
+            connection.pointee.state = .abandoned
+            post(.activationFailed, connection, errno: -result)
+            return
+        }
+        connection.pointee.isOpen = true
+        connection.pointee.state = .active
+        injectEarlyFrames(connection)
+        listForArming(connection)
+        post(.activated, connection, errno: 0)
+    }
+
+    private mutating func retire(_ connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.state != .retiring else { return }
+        dropQueue(connection, connection.pointee.state == .abandoned ? .noPeer : .portRemoved)
+        connection.pointee.state = .retiring
+        retiring.append(connection)
+    }
+
+    mutating func listForArming(_ connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.state == .active, !connection.pointee.isListedForArming else { return }
+        connection.pointee.isListedForArming = true
+        arming.append(connection)
+    }
+
+    /// Arms the receives that ended in this turn, or were never armed, now that the buffers are back.
+    mutating func armReceives() {
+        while arming.count > 0 {
+            let connection = arming[arming.count - 1]
+            if connection.pointee.state == .active, !connection.pointee.receiveArmed {
+                connection.pointee.receiveArmed = backend.armReceive(
+                    slot: UInt32(connection.pointee.port.index),
+                    transport: connection.pointee.transport,
+                    tag: tag(CompletionKind.receive, connection))
+                // Without room in the submission queue the next turn tries again.
+                guard connection.pointee.receiveArmed else { return }
+            }
+            connection.pointee.isListedForArming = false
+            arming.remove(at: arming.count - 1)
+        }
+    }
+
+    /// Cancels the requests of retiring connections, and lets go of those whose last completion has been reaped.
+    mutating func retireConnections() {
+        var position = 0
+        while position < retiring.count {
+            let connection = retiring[position]
+            if connection.pointee.isOpen, !connection.pointee.cancelSubmitted {
+                let isStaged = backend.cancelAll(
+                    slot: UInt32(connection.pointee.port.index),
+                    tag: tag(CompletionKind.cancel, connection))
+                connection.pointee.cancelSubmitted = isStaged
+                connection.pointee.cancelPending = isStaged
+            }
+            guard isQuiet(connection) else {
+                position += 1
+                continue
+            }
+            retiring.remove(at: position)
+            release(connection)
+        }
+    }
+
+    private func isQuiet(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        (!connection.pointee.isOpen || connection.pointee.cancelSubmitted)
+            && !connection.pointee.hasOutstandingRequests
+            && !connection.pointee.isListedCongested && !connection.pointee.isListedForArming
+    }
+
+    private mutating func release(_ connection: UnsafeMutablePointer<Connection>) {
+        if connection.pointee.isOpen {
+            backend.close(
+                slot: UInt32(connection.pointee.port.index), buffers: &connection.pointee.buffers)
+        }
+        connections[connection.pointee.port.index] = nil
+        connection.pointee.state = .retired
+        // The last touch: Control may free the connection once it has this event.
+        post(.retired, connection, errno: 0)
+    }
+
+    func tag(_ kind: UInt8, _ connection: UnsafeMutablePointer<Connection>) -> CompletionTag {
+        CompletionTag(
+            kind: kind, port: connection.pointee.port.rawValue,
+            generation: UInt16(truncatingIfNeeded: connection.pointee.generation), slot: 0)
+    }
+
+    func post(
+        _ kind: DataPlaneEvent.Kind, _ connection: UnsafeMutablePointer<Connection>, errno: Int32
+    ) {
+        context.events[index].post(
+            DataPlaneEvent(
+                kind: kind, port: connection.pointee.port,
+                generation: connection.pointee.generation, errno: errno))
+    }
+}

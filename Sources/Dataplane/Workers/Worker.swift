@@ -1,0 +1,180 @@
+// A worker: one thread, one ring, and its ports in both directions.
+//
+// Theory of operation. A worker lives in turns. A turn takes what has arrived, decides, sends, and ends holding nothing:
+//
+//   1. wait     in the ring, only when the turn before left nothing to do (and offline for grace periods);
+//   2. clock    read once;
+//   3. table    one acquire load; where the version is new, `reconcile` activates and retires connections;
+//   4. gather   completions become frames with a known ingress port (Worker+Ingress);
+//   5. classify the batch (SwitchCore, pure);
+//   6. send     one SQE for each frame and egress port, executed inline by one enter, then settled: what the kernel
+//               refused is copied into the egress port's queue (Worker+Egress). Receive buffers go back;
+//   7. relieve  congested ports whose time has come, arm receives that ended;
+//   8. quiesce  the snapshot is forgotten.
+//
+// The enter of step 6 also brings the completions of the next turn, so under load a turn is one system call. Receiving
+// never depends on sending: a send finishes inside the enter or is refused, and nothing here waits for a peer.
+//
+// Everything a turn needs is allocated in `init`. The state belongs to the thread that calls `turn`.
+
+internal import IORing
+internal import SwitchCore
+internal import Synchronization
+
+/// A send that the kernel has been asked for, in the order of its SQE.
+struct StagedSend {
+    var connection: UnsafeMutablePointer<Connection>
+    var isFlooded: Bool
+    /// Result of the send when it failed, else 0.
+    var failure: Int32
+}
+
+/// A fixed-capacity list of connections, for those that need attention.
+struct ConnectionList: ~Copyable {
+    private let storage: UnsafeMutableBufferPointer<UnsafeMutablePointer<Connection>>
+    private(set) var count = 0
+
+    init(capacity: Int) { storage = .allocate(capacity: capacity) }
+    deinit { storage.deallocate() }
+
+    subscript(index: Int) -> UnsafeMutablePointer<Connection> { storage[index] }
+
+    mutating func append(_ connection: UnsafeMutablePointer<Connection>) {
+        precondition(count < storage.count)
+        storage[count] = connection
+        count += 1
+    }
+
+    /// Removes the element at `index`; the last one takes its place.
+    mutating func remove(at index: Int) {
+        precondition(index < count)
+        count -= 1
+        storage[index] = storage[count]
+    }
+}
+
+/// The data plane's loop over a backend: `RingBackend` in the switch, a simulated one in tests.
+struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
+    let index: Int
+    let context: WorkerContext
+    let macTable: MACTable
+    let counters: CounterTable
+    /// Counters that belong to no port.
+    let block: CounterBlock
+    var backend: Backend
+
+    /// Time of this turn, nanoseconds.
+    var now: UInt64 = 0
+    var tableVersion: UInt64 = 0
+
+    /// The worker's connections by port index.
+    let connections: UnsafeMutableBufferPointer<UnsafeMutablePointer<Connection>?>
+    var activeCount = 0
+
+    let completions: UnsafeMutableBufferPointer<Completion>
+    var completionCount = 0
+    let frames: UnsafeMutableBufferPointer<Frame>
+    var frameCount = 0
+    let verdicts: UnsafeMutableBufferPointer<Verdict>
+    let sends: UnsafeMutableBufferPointer<SendRequest>
+    let staged: UnsafeMutableBufferPointer<StagedSend>
+    var stagedCount = 0
+    var settleSerial: UInt64 = 0
+
+    var congested: ConnectionList
+    var arming: ConnectionList
+    var retiring: ConnectionList
+    /// Copies of one flooded frame by owner; zero between floods.
+    let copiesTo: UnsafeMutableBufferPointer<UInt32>
+    /// Workers that were handed a frame in this turn, one bit each.
+    var handedTo: UInt64 = 0
+
+    /// Room for completions: those of one turn and, behind them, all that the ring's queue can hold.
+    static var batchMax: Int { 2 * RingSizes.completions }
+    /// Most sends in one enter.
+    static var sendsMax: Int { RingSizes.submissions / 2 }
+
+    init(index: Int, context: WorkerContext, backend: consuming Backend) {
+        self.index = index
+        self.context = context
+        self.backend = backend
+        macTable = context.macTable
+        counters = context.counters
+        block = context.counters.workerBlock(index)
+        connections = .allocate(capacity: context.portCapacity)
+        connections.initialize(repeating: nil)
+        completions = .allocate(capacity: Self.batchMax)
+        frames = .allocate(capacity: Self.batchMax)
+        verdicts = .allocate(capacity: Self.batchMax)
+        sends = .allocate(capacity: Self.sendsMax)
+        staged = .allocate(capacity: Self.sendsMax)
+        copiesTo = .allocate(capacity: context.workerCount)
+        copiesTo.initialize(repeating: 0)
+        congested = ConnectionList(capacity: context.portCapacity)
+        arming = ConnectionList(capacity: context.portCapacity)
+        retiring = ConnectionList(capacity: context.portCapacity)
+    }
+
+    deinit {
+        connections.deallocate()
+        completions.deallocate()
+        frames.deallocate()
+        verdicts.deallocate()
+        sends.deallocate()
+        staged.deallocate()
+        copiesTo.deallocate()
+    }
+
+    /// Runs one turn. See the head of the file.
+    mutating func turn() {
+        if completionCount == 0 { wait() }
+        now = backend.now()
+        let table = context.table.read()
+        if table.pointee.version != tableVersion { reconcile(table) }
+
+        gather()
+        if frameCount > 0 {
+            classify(
+                frames: UnsafeBufferPointer(rebasing: frames[..<frameCount]), into: verdicts,
+                table: table, macTable: macTable, now: tick, counters: counters)
+            stageVerdicts(table)
+        }
+        if context.workerCount > 1 { takeHandovers(table) }
+        flush(isLast: true)
+        giveBuffersBack()
+
+        relieveCongested()
+        armReceives()
+        retireConnections()
+        if handedTo != 0 { announceHandovers() }
+        block.add(.turns, 1)
+        context.gracePeriod.quiescent(index)
+    }
+
+    /// Seconds of the monotonic clock, the MAC table's unit of age.
+    var tick: UInt32 { UInt32(truncatingIfNeeded: now / 1_000_000_000) }
+
+    /// Blocks until something happens, offline, so that grace periods do not wait for an idle worker.
+    private mutating func wait() {
+        let flag = context.sleeping[index]
+        flag.store(true)
+        context.gracePeriod.offline(index)
+        // The flag before the look: whoever hands over after the look sees the flag and wakes us. Pairs with the fence
+        // in `announceHandovers`.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        let mayBlock = !hasHandoversWaiting() && !context.stopping[index].isSet
+        let timeout = relieveTimeout()
+        _ = backend.enter(waitingFor: mayBlock ? 1 : 0, timeoutNanoseconds: timeout)
+        context.gracePeriod.online(index)
+        flag.store(false)
+        block.add(.wakeups, 1)
+        completionCount = backend.reap(into: completions)
+    }
+
+    private func hasHandoversWaiting() -> Bool {
+        for other in 0..<context.workerCount {
+            if let ring = context.handover(from: other, to: index), !ring.isEmpty { return true }
+        }
+        return false
+    }
+}

@@ -1,0 +1,77 @@
+// What the workers of a switch share with each other and with Control.
+
+internal import IORing
+internal import SwitchCore
+internal import Synchronization
+
+/// A word with a cache line of its own.
+///
+/// Thread-safety: the word is atomic and the memory lives as long as the object, which is the argument for
+/// `@unchecked Sendable`.
+final class SharedFlag: @unchecked Sendable {
+    private let memory: UnsafeMutablePointer<Atomic<UInt32>>
+
+    init() {
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+        memory = raw.bindMemory(to: Atomic<UInt32>.self, capacity: 1)
+        memory.initialize(to: Atomic(0))
+    }
+
+    deinit {
+        memory.deinitialize(count: 1)
+        UnsafeMutableRawPointer(memory).deallocate()
+    }
+
+    func store(_ value: Bool) { memory.pointee.store(value ? 1 : 0, ordering: .releasing) }
+    var isSet: Bool { memory.pointee.load(ordering: .acquiring) != 0 }
+}
+
+/// The shared words of a switch. Everything in it is immutable or synchronises itself.
+final class WorkerContext: Sendable {
+    let workerCount: Int
+    let portCapacity: Int
+    let table: Published<ConnectionTable>
+    let gracePeriod: GracePeriod
+    let macTable: MACTable
+    let counters: CounterTable
+    /// Wakes a worker out of its wait.
+    let wakes: [Wake]
+    /// Set while a worker waits or is about to; who hands something over wakes it then.
+    let sleeping: [SharedFlag]
+    let stopping: [SharedFlag]
+    let events: [EventQueue]
+    /// Index `from * workerCount + to`; nil on the diagonal.
+    let handovers: [HandoverRing?]
+
+    init(
+        workerCount: Int, portCapacity: Int, macTable: MACTable, handoverBytes: Int, eventWake: Wake
+    ) throws(RingError) {
+        self.workerCount = workerCount
+        self.portCapacity = portCapacity
+        self.macTable = macTable
+        table = Published(ConnectionTable(version: 0, entries: []))
+        gracePeriod = GracePeriod(workerCount: workerCount)
+        counters = CounterTable(portCapacity: portCapacity, workerCount: workerCount)
+        var wakes: [Wake] = []
+        for _ in 0..<workerCount { wakes.append(try Wake()) }
+        self.wakes = wakes
+        sleeping = (0..<workerCount).map { _ in SharedFlag() }
+        stopping = (0..<workerCount).map { _ in SharedFlag() }
+        events = (0..<workerCount).map { _ in
+            EventQueue(capacity: 4 * portCapacity, wake: eventWake)
+        }
+        handovers = (0..<workerCount * workerCount).map { pair in
+            pair / workerCount == pair % workerCount ? nil : HandoverRing(capacity: handoverBytes)
+        }
+    }
+
+    /// Frees the shared memory. Nobody may use the context, counters or MAC table afterwards.
+    func deallocate() {
+        table.deallocate()
+        gracePeriod.deallocate()
+        counters.deallocate()
+        macTable.deallocate()
+    }
+
+    func handover(from: Int, to: Int) -> HandoverRing? { handovers[from * workerCount + to] }
+}
