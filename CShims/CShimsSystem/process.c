@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,10 +53,6 @@ int cshims_descriptor_close(int descriptor) {
     return close(descriptor) < 0 ? -errno : 0;
 }
 
-int cshims_file_lock(int descriptor) {
-    return flock(descriptor, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-}
-
 uint64_t cshims_clock_monotonic(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -77,4 +73,9 @@ int cshims_thread_set_name(const char *name) {
     char cut[16];  // TASK_COMM_LEN
     snprintf(cut, sizeof cut, "%s", name);
     return -pthread_setname_np(pthread_self(), cut);
+}
+
+const char *cshims_error_words(int32_t code) {
+    // Unlike strerror() it has no buffer that threads would share.
+    return strerrordesc_np(code);
 }

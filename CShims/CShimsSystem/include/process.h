@@ -1,4 +1,5 @@
-// Threads, clocks, and the descriptors that processes and events are waited for with.
+// Threads, clocks, the words for an errno, and the descriptors that processes and events are waited
+// for with.
 #pragma once
 
 #include <stdint.h>
@@ -22,9 +23,6 @@ int cshims_descriptor_poll(int descriptor, int16_t events, int32_t milliseconds)
 /// Closes a descriptor.
 int cshims_descriptor_close(int descriptor);
 
-/// Takes an exclusive flock(2) without waiting. -EWOULDBLOCK: another process holds it.
-int cshims_file_lock(int descriptor);
-
 /// Nanoseconds of CLOCK_MONOTONIC.
 uint64_t cshims_clock_monotonic(void);
 
@@ -34,3 +32,6 @@ int cshims_thread_set_affinity(const int32_t *cpus, uint32_t count);
 
 /// Names the calling thread; the kernel shows at most 15 bytes, the rest is cut off.
 int cshims_thread_set_name(const char *name);
+
+/// The C library's words for an errno, never translated; NULL for one that does not exist.
+const char *cshims_error_words(int32_t code);

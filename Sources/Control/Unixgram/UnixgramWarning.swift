@@ -1,0 +1,26 @@
+/// A limit of the kernel that makes a unixgram port worse than it was configured.
+public enum UnixgramWarning: Hashable, Sendable, CustomStringConvertible {
+    /// The send buffer is smaller than asked for, both in bytes.
+    case sendBuffer(asked: Int, effective: Int)
+    /// The peer does not connect its socket, so this many frames at most wait for it.
+    case queueLength(frames: Int)
+
+    /// Waiting frames below which a peer that does not connect loses many (a TCP window of 64 KiB is
+    /// 45 full frames).
+    static let queueLengthMin = 64
+    /// The value that systemd sets where it runs.
+    private static let queueLengthAdvised = 512
+
+    /// One sentence with the sysctl line that lifts the limit.
+    public var description: String {
+        switch self {
+        case .sendBuffer(let asked, let effective):
+            // The kernel doubles what it is given; socket(7), SO_SNDBUF.
+            "the send buffer is \(effective) bytes, not \(asked): raise the limit with "
+                + "`sysctl -w net.core.wmem_max=\((asked + 1) / 2)`"
+        case .queueLength(let frames):
+            "this peer sends without connecting, so at most \(frames) frames wait for it: run "
+                + "`sysctl -w net.unix.max_dgram_qlen=\(Self.queueLengthAdvised)` and start it again"
+        }
+    }
+}
