@@ -1,3 +1,5 @@
+// The client and the locator against sockets that are dead, silent, or no switch at all.
+
 import Foundation
 import Glibc
 import Testing
@@ -40,7 +42,7 @@ struct ControlSocketClientTests {
         let path = directory.path + "/control.sock"
         let listener = makeUnixSocket(at: path, listening: true)
         var waiting: [Int32] = []
-        defer { ([listener] + waiting).forEach { close($0) } }
+        defer { for descriptor in [listener] + waiting { close(descriptor) } }
         let address = ControlSocketAddress(path: path)!
         while true {
             let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_NONBLOCK, 0)

@@ -47,7 +47,8 @@ extension StatusReport {
             PortStatus(
                 name: "vm1", index: 0, type: "unixgram", state: .attached, since: since,
                 path: "/run/ringswitch/vm1.sock", maxFrame: 1518, effectiveSendBuffer: 4 << 20,
-                peer: PeerStatus(pid: 77, uid: 1000, command: "kr\u{1b}[2Jun\n", address: "/tmp/vm"),
+                peer: PeerStatus(
+                    pid: 77, uid: 1000, command: "kr\u{1b}[2Jun\n", address: "/tmp/vm"),
                 counters: PortCounters(
                     receivedFrames: received, receivedBytes: received * 100, sentFrames: 5,
                     sentBytes: 500, floodCopies: 3, handshakes: 1,

@@ -1,3 +1,5 @@
+// The server over a real socket: routes, refusals, the file it makes and removes.
+
 import Foundation
 import Glibc
 import Testing
@@ -9,15 +11,24 @@ struct ControlSocketServerTests {
     @Test func `every route answers its client`() async throws {
         let service = StubSwitch()
         try await withServer(service) { client, _ in
-            #expect(try await blocking { try client.status() } == .sample())
-            #expect(try await blocking { try client.macs() } == .sample)
-            #expect(try await blocking { try client.macs(port: "vm1").entries.map(\.port) } == ["vm1"])
-            #expect(try await blocking { try client.flushMACs() } == FlushReport(flushed: 2))
-            #expect(try await blocking { try client.flushMACs(port: "vm1") } == FlushReport(flushed: 2))
-            #expect(try await blocking { try client.reload() } == ReloadReport(unchanged: ["vm1"]))
-            let overview = String(decoding: try await blocking { try client.get("/") }, as: UTF8.self)
+            let answers = try await blocking {
+                (
+                    status: try client.status(), macs: try client.macs(),
+                    some: try client.macs(port: "vm1"), flush: try client.flushMACs(),
+                    flushSome: try client.flushMACs(port: "vm1"), reload: try client.reload()
+                )
+            }
+            #expect(answers.status == .sample())
+            #expect(answers.macs == .sample)
+            #expect(answers.some.entries.map(\.port) == ["vm1"])
+            #expect(answers.flush == FlushReport(flushed: 2))
+            #expect(answers.flushSome == FlushReport(flushed: 2))
+            #expect(answers.reload == ReloadReport(unchanged: ["vm1"]))
+            let overview = String(
+                decoding: try await blocking { try client.get("/") }, as: UTF8.self)
             #expect(overview.contains("GET  /metrics"))
-            let metrics = String(decoding: try await blocking { try client.get("/metrics") }, as: UTF8.self)
+            let metrics = String(
+                decoding: try await blocking { try client.get("/metrics") }, as: UTF8.self)
             #expect(metrics == PrometheusText.render(.sample()))
         }
         #expect(await service.flushes == [nil, "vm1"])
@@ -196,7 +207,7 @@ struct ControlSocketServerTests {
                     _ = try await blocking { try client.status() }
                 }
                 await server.stop()
-                idle.forEach { close($0) }
+                for descriptor in idle { close(descriptor) }
             }
         }
     }

@@ -1,3 +1,5 @@
+// The metrics text: samples, escaping, and the shape that the format demands.
+
 import Testing
 
 @testable import Control

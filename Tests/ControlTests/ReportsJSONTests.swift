@@ -1,3 +1,5 @@
+// Reports as JSON, the accounting of totals, and log lines.
+
 import Foundation
 import Glibc
 import Logging
@@ -27,7 +29,11 @@ struct ReportsJSONTests {
     }
 
     @Test func `a report of a newer switch is read as far as it is known`() throws {
-        let json = Data(#"{"added":[],"removed":[],"replaced":["a"],"unchanged":[],"new":1,"needs_restart":[]}"#.utf8)
+        let text = """
+            {"added": [], "removed": [], "replaced": ["a"], "unchanged": [], "changed_keys": [],
+             "needs_restart": [], "of_a_newer_version": {"x": 1}}
+            """
+        let json = Data(text.utf8)
         #expect(
             try ReportJSON.decode(ReloadReport.self, from: json) == ReloadReport(replaced: ["a"]))
     }

@@ -1,3 +1,5 @@
+// Reports as text: tables, rates, units, and the escaping of what peers chose.
+
 import Testing
 
 @testable import Control
@@ -7,18 +9,25 @@ struct ReportsTextTests {
         #expect(
             StatusText.lines(for: .sample()).joined(separator: "\n") == #"""
                 lan0, ringswitch 9.8.7, pid 42, up 1m 15s, 1 worker
-                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, 987 sent, 12 dropped, 4 queued
+                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, \#
+                987 sent, 12 dropped, 4 queued
 
-                PORT   TYPE      STATE      PEER                          RX FRAMES  RX BYTES  TX FRAMES  TX BYTES  DROPS        QUEUE   SNDBUF
-                vm1    unixgram  attached   kr\u{1b}[2J… pid 77 uid 1000       1000  97.7 KiB          5     500 B     12  4 (2.0 KiB)  4.0 MiB
-                spare  unixgram  listening  -                                     0       0 B          0       0 B      0            0        -
-                host   tap       up         rs0                                   0       0 B        982       1 B      0            0        -
+                PORT   TYPE      STATE      PEER                          RX FRAMES  \#
+                RX BYTES  TX FRAMES  TX BYTES  DROPS        QUEUE   SNDBUF
+                vm1    unixgram  attached   kr\u{1b}[2J… pid 77 uid 1000       1000  \#
+                97.7 KiB          5     500 B     12  4 (2.0 KiB)  4.0 MiB
+                spare  unixgram  listening  -                                     0       \#
+                0 B          0       0 B      0            0        -
+                host   tap       up         rs0                                   0       \#
+                0 B        982       1 B      0            0        -
 
                 Waiting for a peer:
                   spare  /run/ringswitch/spare.sock
 
                 Frames dropped:
                   vm1  queue_full 10, too_big 2
+                  (too_big: The frame was longer than the egress port's max_frame.)
+                  (queue_full: The egress queue had no room.)
 
                 Last errors:
                   vm1  cannot connect back: Permission denied
@@ -33,7 +42,7 @@ struct ReportsTextTests {
         let lines = StatusText.lines(for: later, since: earlier)
         let row = try #require(lines.first { $0.hasPrefix("vm1") })
         #expect(lines[3].contains("RX PPS"))
-        #expect(row.contains("10.0k  8.0Mbit/s       0"))
+        #expect(row.contains("10.0k  8.0 Mbit/s       0"))
     }
 
     @Test func `a report of another process gives no rates`() {
@@ -76,27 +85,31 @@ struct ReportsTextTests {
     @Test func `a reload report names what changed`() {
         let report = ReloadReport(
             added: ["vm3", "vm4"], removed: ["old"], unchanged: ["vm1"],
-            needsRestart: ["switch.workers"])
+            changedKeys: ["switch.mac_ageing"], needsRestart: ["switch.workers"])
+        #expect(report.hasChanges && !ReloadReport(needsRestart: ["switch.name"]).hasChanges)
         #expect(
             report.lines == [
-                "added: vm3, vm4", "removed: old", "untouched: 1 port",
+                "added: vm3, vm4", "removed: old", "changed: switch.mac_ageing",
+                "untouched: 1 port",
                 "not applied, needs a restart of the switch: switch.workers",
             ])
-        #expect(ReloadReport().lines == ["no port changed", "untouched: 0 ports"])
+        #expect(ReloadReport().lines == ["nothing changed", "untouched: 0 ports"])
     }
 
-    @Test(arguments: [
-        (0, "0"), (9_999_999, "9999999"), (10_000_000, "10.0M"), (999_950_000, "1.0G"),
-        (UInt64.max, "18446744.1T"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0"), (9_999_999, "9999999"), (10_000_000, "10.0M"), (999_950_000, "1.0G"),
+            (UInt64.max, "18446744.1T"),
+        ] as [(UInt64, String)])
     func `counts are exact up to seven digits`(value: UInt64, text: String) {
         #expect(HumanUnits.count(value) == text)
     }
 
-    @Test(arguments: [
-        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (4 << 20, "4.0 MiB"),
-        ((1 << 20) - 1, "1.0 MiB"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (4 << 20, "4.0 MiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+        ] as [(UInt64, String)])
     func `bytes have binary multiples`(value: UInt64, text: String) {
         #expect(HumanUnits.bytes(value) == text)
     }

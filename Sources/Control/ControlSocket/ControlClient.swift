@@ -1,9 +1,10 @@
 // Asks a switch through its control socket.
 //
 // One request a connection, synchronous: a command has nothing else to do meanwhile, and needs no
-// thread, so that the commands which unshare(2) can run in the same program. The reply ends with the
-// connection (`Connection: close`) and is checked against its Content-Length. Every wait is bounded
-// by silence, not in all: a large MAC table may take its time as long as bytes keep coming.
+// thread, so that the commands which unshare(2) can run in the same program. The reply ends with
+// the connection (`Connection: close`) and is checked against its Content-Length. Every wait is
+// bounded by silence, not in all: a large MAC table may take its time as long as bytes keep
+// coming.
 
 internal import FlyingSocks
 public import Foundation
@@ -20,6 +21,7 @@ public struct ControlClient: Sendable {
     /// The same while the switch applies a configuration, which may bring devices up and down.
     private static let reloadSilenceSecondsMax = 60
 
+    /// A client of the socket at `socketPath`; nothing is opened before the first request.
     public init(socketPath: String) {
         self.socketPath = socketPath
     }

@@ -33,6 +33,7 @@ public enum ControlClientError: Error, Sendable, Equatable, CustomStringConverti
         }
     }
 
+    /// Cause and remedy, for people; several lines where switches are listed.
     public var description: String {
         switch self {
         case .noSwitch(let paths):

@@ -1,11 +1,11 @@
 // The routes of the control socket: HTTP in, reports out.
 //
-//   GET  /             this list, as text
-//   GET  /status       StatusReport
-//   GET  /macs?port=P  MACReport
-//   POST /macs/flush?port=P  FlushReport
-//   POST /reload       ReloadReport
-//   GET  /metrics      Prometheus text 0.0.4
+//   GET  /                     this list, as text
+//   GET  /status               StatusReport
+//   GET  /macs[?port=P]        MACReport
+//   POST /macs/flush[?port=P]  FlushReport
+//   POST /reload               ReloadReport
+//   GET  /metrics              Prometheus text 0.0.4
 //
 // JSON but for the first and the last. Failures are {"error": {"code", "messages"}} with a fitting
 // HTTP status. Query parameters that a route does not know are refused, so that a misspelt
@@ -63,11 +63,11 @@ struct ControlRoutes: HTTPHandler {
     private static let overview = """
         ringswitch control socket
 
-        GET  /status             ports, peers, counters (JSON)
-        GET  /macs[?port=P]      the MAC table (JSON)
+        GET  /status               ports, peers, counters (JSON)
+        GET  /macs[?port=P]        the MAC table (JSON)
         POST /macs/flush[?port=P]  forget learned addresses (JSON)
-        POST /reload             read the configuration again (JSON)
-        GET  /metrics            Prometheus text format 0.0.4
+        POST /reload               read the configuration again (JSON)
+        GET  /metrics              Prometheus text format 0.0.4
 
         curl --unix-socket control.sock http://ringswitch/status
 

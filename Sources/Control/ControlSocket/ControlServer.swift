@@ -1,15 +1,16 @@
 // The control socket's life: take the path, serve, leave nothing behind.
 //
 // Path. The caller holds the lock of the runtime directory, so a socket file found there belongs to
-// no switch of this directory, but a path can be configured twice: it is replaced only when nobody
-// answers at it, and never when it is anything but a socket.
+// no switch of this directory, but a path can be configured twice: it is replaced only when
+// nobody answers at it, and never when it is anything but a socket.
 //
-// Service. FlyingFox accepts and parses; ControlRoutes answers. FlyingFox ends its whole server when
-// accept(2) fails, for instance with EMFILE. A switch must not become unreachable for good by that,
-// so an end that nobody asked for is logged and the socket is opened again after a pause.
+// Service. FlyingFox accepts and parses; ControlRoutes answers. FlyingFox ends its whole server
+// when accept(2) fails, for instance with EMFILE. A switch must not become unreachable for good
+// by that, so an end that nobody asked for is logged and the socket is opened again after a
+// pause.
 //
-// End. `stop` closes listener and connections, waits until they are gone, and removes the file if it
-// is still the one that was made here.
+// End. `stop` closes listener and connections, waits until they are gone, and removes the file if
+// it is still the one that was made here.
 
 internal import FlyingFox
 internal import FlyingSocks

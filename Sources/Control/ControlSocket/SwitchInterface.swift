@@ -1,7 +1,7 @@
 /// What the control socket asks of a switch.
 ///
 /// Every member may be called at any time and from several connections at once; the switch puts
-/// them in order. Calls may take as long as a reload takes, they do not touch the data plane's path.
+/// them in order. Calls may take as long as a reload takes; the data plane does not wait for them.
 public protocol SwitchInterface: Sendable {
     /// The state of the switch now.
     func status() async -> StatusReport
@@ -36,18 +36,22 @@ public struct ControlError: Error, Codable, Sendable, Equatable, CustomStringCon
         case internalError = "internal"
     }
 
+    /// The kind of failure.
     public var code: Code
     /// Sentences for people, at least one.
     public var messages: [String]
 
+    /// A failure told in several sentences.
     public init(_ code: Code, _ messages: [String]) {
         self.code = code
         self.messages = messages
     }
 
+    /// A failure told in one sentence.
     public init(_ code: Code, _ message: String) {
         self.init(code, [message])
     }
 
+    /// The messages, one a line.
     public var description: String { messages.joined(separator: "\n") }
 }

@@ -32,7 +32,8 @@ public struct SwitchLocator: Sendable {
         let temporary = "/tmp/ringswitch-\(getuid())"
         var status = stat()
         if lstat(temporary, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
-            status.st_uid == getuid() {
+            status.st_uid == getuid()
+        {
             directories.append(temporary)
         }
         return directories

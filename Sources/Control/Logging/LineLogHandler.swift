@@ -16,8 +16,11 @@ public import Logging
 ///
 /// Thread-safe: a value with no shared state but the descriptor.
 public struct LineLogHandler: LogHandler {
+    /// The least severe level that is written.
     public var logLevel: Logger.Level
+    /// Fields of every event.
     public var metadata: Logger.Metadata = [:]
+    /// Fields that are asked for at each event.
     public var metadataProvider: Logger.MetadataProvider?
     private let descriptor: Int32
 
@@ -34,11 +37,13 @@ public struct LineLogHandler: LogHandler {
         LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
     }
 
+    /// One field of every event.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Writes the event as one line; fields of the event win over those of the logger.
     public func log(event: LogEvent) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
@@ -85,7 +90,8 @@ public struct LineLogHandler: LogHandler {
             $0 != "\"" && $0 != "=" && $0 != " " && !$0.properties.isWhitespace
         }
         if plain, !safe.isEmpty { return safe }
-        return "\"" + safe.split(separator: "\"", omittingEmptySubsequences: false)
+        return "\""
+            + safe.split(separator: "\"", omittingEmptySubsequences: false)
             .joined(separator: "\\\"") + "\""
     }
 

@@ -6,7 +6,7 @@ import Foundation
 enum HumanUnits {
     /// Exact up to seven digits, then with a decimal multiple: `9999999`, `12.3M`, `1.2G`.
     static func count(_ value: UInt64) -> String {
-        value < 10_000_000 ? String(value) : scaled(Double(value), by: 1000, ["", "k", "M", "G", "T"])
+        value < 10_000_000 ? String(value) : rate(perSecond: Double(value))
     }
 
     /// Bytes with a binary multiple: `512 B`, `4.0 MiB`.
@@ -14,9 +14,14 @@ enum HumanUnits {
         scaled(Double(value), by: 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"])
     }
 
-    /// A rate with a decimal multiple: `0`, `950`, `12.3k`; `unit` is appended as it stands.
-    static func rate(_ perSecond: Double, unit: String = "") -> String {
-        scaled(perSecond, by: 1000, ["", "k", "M", "G", "T"]) + unit
+    /// Events a second with a decimal multiple: `0`, `950`, `12.3k`.
+    static func rate(perSecond: Double) -> String {
+        scaled(perSecond, by: 1000, ["", "k", "M", "G", "T"])
+    }
+
+    /// Bits a second with a decimal multiple: `0 bit/s`, `1.2 Gbit/s`.
+    static func bitRate(perSecond: Double) -> String {
+        scaled(perSecond, by: 1000, [" bit/s", " kbit/s", " Mbit/s", " Gbit/s", " Tbit/s"])
     }
 
     /// A span of time in its two largest units: `42s`, `3m 12s`, `5h 2m`, `12d 4h`.

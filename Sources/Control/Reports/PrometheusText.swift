@@ -1,9 +1,9 @@
 // A status report in the Prometheus text exposition format, version 0.0.4.
 //
 // One family a quantity: a HELP line, a TYPE line, then one sample a port, worker or reason, all
-// samples of a family together as the format demands. Counters end in `_total`; units are base units
-// (bytes, seconds). A switch has no label of its own: the scraper's `instance` names it, and
-// `ringswitch_build_info` carries its name for joins.
+// samples of a family together as the format demands. Counters end in `_total`; units are base
+// units (bytes, seconds). A switch has no label of its own: the scraper's `instance` names it,
+// and `ringswitch_build_info` carries its name for joins.
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 /// Renders a status report for Prometheus.
@@ -13,7 +13,8 @@ public enum PrometheusText {
 
     /// The whole exposition; ends with a line break.
     public static func render(_ report: StatusReport) -> String {
-        let families = switchFamilies(report) + portFamilies(report.ports)
+        let families =
+            switchFamilies(report) + portFamilies(report.ports)
             + workerFamilies(report.workers)
         return families.map(\.text).joined()
     }

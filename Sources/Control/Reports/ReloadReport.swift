@@ -8,28 +8,39 @@ public struct ReloadReport: Codable, Sendable, Equatable {
     public var replaced: [String]
     /// Names of ports that lost no frame.
     public var unchanged: [String]
+    /// Keys of the switch itself that took their new value, such as `switch.mac_ageing`.
+    public var changedKeys: [String]
     /// Keys whose new value waits for a restart, such as `switch.workers`.
     public var needsRestart: [String]
 
+    /// A report of these names; what is left out did not occur.
     public init(
         added: [String] = [], removed: [String] = [], replaced: [String] = [],
-        unchanged: [String] = [], needsRestart: [String] = []
+        unchanged: [String] = [], changedKeys: [String] = [], needsRestart: [String] = []
     ) {
         self.added = added
         self.removed = removed
         self.replaced = replaced
         self.unchanged = unchanged
+        self.changedKeys = changedKeys
         self.needsRestart = needsRestart
+    }
+
+    /// Whether anything is different from before.
+    public var hasChanges: Bool {
+        !(added.isEmpty && removed.isEmpty && replaced.isEmpty && changedKeys.isEmpty)
     }
 
     /// The report in lines for people, without a line break at their ends.
     public var lines: [String] {
         var lines: [String] = []
-        for (what, names) in [("added", added), ("removed", removed), ("replaced", replaced)]
-        where !names.isEmpty {
+        for (what, names) in [
+            ("added", added), ("removed", removed), ("replaced", replaced),
+            ("changed", changedKeys),
+        ] where !names.isEmpty {
             lines.append("\(what): " + names.map(\.terminalSafe).joined(separator: ", "))
         }
-        if lines.isEmpty { lines.append("no port changed") }
+        if !hasChanges { lines.append("nothing changed") }
         lines.append("untouched: \(unchanged.count) port\(unchanged.count == 1 ? "" : "s")")
         if !needsRestart.isEmpty {
             let keys = needsRestart.map(\.terminalSafe).joined(separator: ", ")
@@ -41,8 +52,10 @@ public struct ReloadReport: Codable, Sendable, Equatable {
 
 /// How many MAC table entries a flush removed.
 public struct FlushReport: Codable, Sendable, Equatable {
+    /// Number of entries.
     public var flushed: Int
 
+    /// A report of `flushed` entries.
     public init(flushed: Int) {
         self.flushed = flushed
     }

@@ -35,6 +35,7 @@ public struct StatusReport: Codable, Sendable, Equatable {
     /// Sentences for the administrator, each with its remedy.
     public var warnings: [String]
 
+    /// A report of these parts.
     public init(
         name: String, version: String, pid: Int32, uptimeSeconds: Double,
         runtimeDirectory: String, configurationFile: String? = nil,
@@ -68,6 +69,7 @@ public struct WorkerStatus: Codable, Sendable, Equatable {
     /// Completions that belonged to a former connection and were ignored.
     public var staleCompletions: UInt64
 
+    /// A worker with these counters.
     public init(
         index: Int, cpu: Int? = nil, turns: UInt64 = 0, wakeups: UInt64 = 0,
         staleCompletions: UInt64 = 0
@@ -91,6 +93,7 @@ public struct MACTableStatus: Codable, Sendable, Equatable {
     /// Addresses that were not learned for want of room.
     public var full: UInt64
 
+    /// A table with these counters.
     public init(entries: Int, limit: Int, movesDamped: UInt64 = 0, full: UInt64 = 0) {
         self.entries = entries
         self.limit = limit
@@ -122,6 +125,7 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var index: Int
     /// Transport: `unixgram` or `tap`.
     public var type: String
+    /// How the port stands.
     public var state: State
     /// Moment of the last change of `state`, by the wall clock.
     public var since: Date
@@ -137,11 +141,14 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var effectiveSendBuffer: Int?
     /// Who is attached; `nil` while nobody is, and for devices.
     public var peer: PeerStatus?
+    /// What the port did since it was configured.
     public var counters: PortCounters
+    /// What waits to leave by the port.
     public var queue: QueueStatus
     /// The last thing that went wrong on this port, with its remedy where there is one.
     public var lastError: String?
 
+    /// A port; what is left out is absent or has not occurred.
     public init(
         name: String, index: Int, type: String, state: State, since: Date, path: String? = nil,
         device: String? = nil, worker: Int = 0, maxFrame: Int, effectiveSendBuffer: Int? = nil,
@@ -178,6 +185,7 @@ public struct PeerStatus: Codable, Sendable, Equatable {
     /// The peer's socket path.
     public var address: String?
 
+    /// A peer of which this much is known.
     public init(
         pid: Int32? = nil, uid: UInt32? = nil, command: String? = nil, address: String? = nil
     ) {
@@ -190,9 +198,13 @@ public struct PeerStatus: Codable, Sendable, Equatable {
 
 /// What a port did since it was configured. Bytes are of whole Ethernet frames without FCS.
 public struct PortCounters: Codable, Sendable, Equatable {
+    /// Frames received.
     public var receivedFrames: UInt64
+    /// Bytes of the frames received.
     public var receivedBytes: UInt64
+    /// Frames sent.
     public var sentFrames: UInt64
+    /// Bytes of the frames sent.
     public var sentBytes: UInt64
     /// Copies that floods of frames from this port added: N - 1 for a flood to N ports.
     public var floodCopies: UInt64
@@ -201,6 +213,7 @@ public struct PortCounters: Codable, Sendable, Equatable {
     /// Frames dropped, by the name of the reason; reasons that never occurred may be absent.
     public var drops: [String: UInt64]
 
+    /// Counters; those left out are zero.
     public init(
         receivedFrames: UInt64 = 0, receivedBytes: UInt64 = 0, sentFrames: UInt64 = 0,
         sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, handshakes: UInt64 = 0,
@@ -221,11 +234,14 @@ public struct PortCounters: Codable, Sendable, Equatable {
 
 /// Egress queue of a port: what waits in the switch because the kernel's buffer is full.
 public struct QueueStatus: Codable, Sendable, Equatable {
+    /// Frames that wait.
     public var frames: UInt64
+    /// Bytes that wait.
     public var bytes: UInt64
     /// Most bytes that ever waited.
     public var highWaterBytes: UInt64
 
+    /// A queue; an empty one that never filled when everything is left out.
     public init(frames: UInt64 = 0, bytes: UInt64 = 0, highWaterBytes: UInt64 = 0) {
         self.frames = frames
         self.bytes = bytes
@@ -235,15 +251,22 @@ public struct QueueStatus: Codable, Sendable, Equatable {
 
 /// Sums that obey `received + floodCopies = sent + dropped + queued` once traffic rests.
 public struct TrafficTotals: Codable, Sendable, Equatable {
+    /// Frames received.
     public var receivedFrames: UInt64
+    /// Bytes of the frames received.
     public var receivedBytes: UInt64
+    /// Frames sent.
     public var sentFrames: UInt64
+    /// Bytes of the frames sent.
     public var sentBytes: UInt64
+    /// Copies that floods added.
     public var floodCopies: UInt64
+    /// Frames that wait in egress queues.
     public var queuedFrames: UInt64
     /// Frames dropped, by the name of the reason.
     public var drops: [String: UInt64]
 
+    /// Sums; those left out are zero.
     public init(
         receivedFrames: UInt64 = 0, receivedBytes: UInt64 = 0, sentFrames: UInt64 = 0,
         sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, queuedFrames: UInt64 = 0,
@@ -279,7 +302,8 @@ public struct TrafficTotals: Codable, Sendable, Equatable {
     ///
     /// Negative when more left than came, which a snapshot under traffic may show for a moment.
     public var unaccountedFrames: Int64 {
-        Int64(bitPattern: (receivedFrames &+ floodCopies)
-            &- (sentFrames &+ droppedFrames &+ queuedFrames))
+        Int64(
+            bitPattern: (receivedFrames &+ floodCopies)
+                &- (sentFrames &+ droppedFrames &+ queuedFrames))
     }
 }

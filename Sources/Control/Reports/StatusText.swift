@@ -4,6 +4,8 @@
 // reason, last errors, warnings. A second report taken earlier turns counters into rates, which is
 // what `status --watch` shows. Everything that a peer may have chosen is escaped.
 
+internal import SwitchCore
+
 /// Renders a status report for people.
 public enum StatusText {
     /// Widest peer cell, in characters.
@@ -87,10 +89,10 @@ public enum StatusText {
             let before = interval.earlier[port.name]?.counters ?? PortCounters()
             let now = port.counters
             let bits = { (old: UInt64, new: UInt64) in
-                HumanUnits.rate(interval.rate(old, new) * 8, unit: "bit/s")
+                HumanUnits.bitRate(perSecond: interval.rate(old, new) * 8)
             }
             let frames = { (old: UInt64, new: UInt64) in
-                HumanUnits.rate(interval.rate(old, new))
+                HumanUnits.rate(perSecond: interval.rate(old, new))
             }
             table.append(
                 identity(port) + [
@@ -168,8 +170,9 @@ public enum StatusText {
             })
     }
 
+    /// Drops by port, then what each reason that occurred means.
     private static func drops(_ report: StatusReport) -> [String] {
-        section(
+        let lines = section(
             "Frames dropped:",
             report.ports.compactMap { port in
                 let reasons = port.counters.drops.filter { $0.value > 0 }
@@ -177,6 +180,11 @@ public enum StatusText {
                     .map { "\($0.key.terminalSafe) \(HumanUnits.count($0.value))" }
                 return reasons.isEmpty ? nil : (port.name, reasons.joined(separator: ", "))
             })
+        let occurred = Set(
+            report.ports.flatMap { $0.counters.drops.filter { $0.value > 0 }.keys })
+        return lines
+            + DropReason.allCases.filter { occurred.contains($0.name) }
+            .map { "  (\($0.name): \($0.summary))" }
     }
 
     private static func errors(_ report: StatusReport) -> [String] {
@@ -198,8 +206,9 @@ public enum StatusText {
         let names = rows.map { $0.port.terminalSafe }
         let width = names.map(\.count).max() ?? 0
         guard !rows.isEmpty else { return [] }
-        return [title] + zip(names, rows).map { name, row in
-            "  " + name + String(repeating: " ", count: width - name.count) + "  " + row.text
-        }
+        return [title]
+            + zip(names, rows).map { name, row in
+                "  " + name + String(repeating: " ", count: width - name.count) + "  " + row.text
+            }
     }
 }

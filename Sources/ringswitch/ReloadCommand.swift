@@ -1,0 +1,28 @@
+import ArgumentParser
+import Control
+
+/// `ringswitch reload`: apply the changed configuration file.
+struct ReloadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload",
+        abstract: "Make the switch read its configuration file again.",
+        discussion: """
+            The file is checked first; then everything in it is applied, or nothing. Ports that \
+            did not change lose no frame. Keys that need a restart of the switch are named. Exit \
+            code 2 means errors in the file, 1 that it could not be applied.
+            """)
+
+    @OptionGroup var target: SwitchOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let report = try target.client().reload()
+        if json {
+            try Output.write(json: report)
+        } else {
+            try Output.write(lines: report.lines)
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import ArgumentParser
+import Control
+import Dispatch
+import Glibc
+import Logging
+
+/// `ringswitch run`: the daemon, in the foreground.
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run a switch in the foreground.",
+        discussion: """
+            Without any file the switch listens on four ports, vm1.sock to vm4.sock in the runtime \
+            directory, and prints how to attach virtual machines to them. Events are logged on \
+            standard error, one line each. SIGINT and SIGTERM end the switch, SIGHUP reloads.
+            """)
+
+    @OptionGroup var source: ConfigurationOptions
+
+    func run() {
+        LineLogHandler.bootstrap()
+        let options = SwitchDaemon.Options(configurationFile: source.config)
+        Task {
+            Glibc.exit(await SwitchDaemon.run(options, logger: Logger(label: "ringswitch")))
+        }
+        // Lets the main thread serve the main queue; the task above ends the process.
+        dispatchMain()
+    }
+}
