@@ -1,5 +1,6 @@
 import CShimsSystem
 import Glibc
+import Synchronization
 
 /// From the device to the switch.
 ///

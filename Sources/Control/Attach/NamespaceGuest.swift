@@ -45,16 +45,14 @@ final class NamespaceGuest {
     /// Copies frames until the program has ended or a signal asks for the end.
     /// - Returns: the program's exit code; 0 after a signal.
     func run() throws(AttachError) -> Int32 {
-        let code: Int32
+        defer { copier.stop() }
         do throws(SystemFailure) {
             try copier.start()
             let program = try startProgram()
-            code = try attend(program)
+            return try attend(program)
         } catch {
             throw AttachError(error)
         }
-        copier.stop()
-        return code
     }
 
     /// What the copier did so far.

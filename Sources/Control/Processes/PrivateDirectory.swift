@@ -15,8 +15,7 @@ final class PrivateDirectory {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? ""
         let template = (parent.isEmpty ? "/tmp" : parent) + "/" + prefix + "XXXXXX"
         var bytes = Array(template.utf8CString)
-        let isMade = bytes.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress) != nil }
-        guard isMade else {
+        guard mkdtemp(&bytes) != nil else {
             throw SystemFailure(what: "cannot make a directory like \(template)", code: errno)
         }
         path = String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
