@@ -6,6 +6,10 @@ struct MACsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "macs",
         abstract: "Show or flush the MAC table (FDB).",
+        usage: """
+            ringswitch macs [--port <port>] [--json]
+            ringswitch macs flush [--port <port>] [--json]
+            """,
         subcommands: [MACsListCommand.self, MACsFlushCommand.self],
         defaultSubcommand: MACsListCommand.self)
 }

@@ -5,14 +5,12 @@ import Glibc
 /// Ends the program: where messages go, and which exit code they get.
 enum ProgramExit {
     /// Exit code for wrong usage or configuration.
-    static let usage: Int32 = 2
+    private static let usage: Int32 = 2
 
     /// Prints what `error` says and exits: 0 for help and version, 2 for wrong usage or
     /// configuration, 1 for everything that failed while it ran.
     static func leave(after error: any Error) -> Never {
         switch error {
-        case let code as ExitCode:
-            exit(code.rawValue)
         case let errors as ConfigurationErrors:
             Output.complain("\(errors)")
             exit(usage)
@@ -22,24 +20,27 @@ enum ProgramExit {
         case ControlClientError.declined(let refusal):
             refusal.messages.forEach(Output.complain)
             exit(refusal.code == .invalidConfiguration ? usage : EXIT_FAILURE)
-        case let error as ControlClientError:
-            Output.complain("\(error)")
-            exit(EXIT_FAILURE)
         default:
-            leaveParsing(error)
+            leaveParser(error)
         }
     }
 
-    /// Ends after what the argument parser threw: help, version, or wrong usage.
-    private static func leaveParsing(_ error: any Error) -> Never {
+    /// Ends with what the argument parser makes of `error`; what is not its own gets code 1.
+    private static func leaveParser(_ error: any Error) -> Never {
         let code = RingswitchCommand.exitCode(for: error)
         let message = RingswitchCommand.fullMessage(for: error)
-        if code.isSuccess {
+        switch code {
+        case _ where error is ExitCode: exit(code.rawValue)
+        case .success:
             try? Output.write(lines: [message])
-        } else if !message.isEmpty {
+            exit(EXIT_SUCCESS)
+        case .validationFailure:
+            // The parser would exit with EX_USAGE, 64.
             Output.writeError(message + "\n")
+            exit(usage)
+        default:
+            Output.complain("\(error)")
+            exit(EXIT_FAILURE)
         }
-        // The parser's own code for wrong usage is EX_USAGE (64); here it is 2.
-        exit(code == .validationFailure ? usage : code.rawValue)
     }
 }

@@ -10,7 +10,7 @@ import Testing
 struct ControlSocketCommandLineTests {
     @Test(
         arguments: [
-            (["--help"], 0), (["--version"], 0), (["help", "attach"], 0), (["--bogus"], 2),
+            ([], 0), (["--help"], 0), (["--version"], 0), (["help", "attach"], 0), (["--bogus"], 2),
             (["nonsense"], 2), (["status", "--switch", "a", "--socket", "b"], 2),
             (["demo", "--seconds", "0"], 2), (["attach"], 2),
             (["attach", "s", "--address", "x"], 2),
