@@ -74,7 +74,11 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Control", "Dataplane", "SwitchCore", "CShimsSystem", "Support"],
+            dependencies: [
+                "Control", "Dataplane", "SwitchCore", "CShimsSystem", "Support",
+                .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: houseRules),
 
         // Measuring tools: traffic generator, and the C cables that the switch is held against.

@@ -20,7 +20,7 @@ public final class Wake: Sendable {
     }
 
     deinit {
-        _ = cshims_descriptor_close(descriptor)
+        _ = cshims_event_close(descriptor)
     }
 
     /// Makes the ring's `enter` return, now or at its next wait; never blocks.

@@ -90,7 +90,7 @@ uint64_t cshims_limit_descriptors(void);
 
 int cshims_event_create(void);
 int cshims_event_signal(int descriptor);
-int cshims_descriptor_close(int descriptor);
+int cshims_event_close(int descriptor);
 
 // MARK: - Pool memory
 

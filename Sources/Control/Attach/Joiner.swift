@@ -36,7 +36,7 @@ final class Joiner {
     private let directory: PrivateDirectory
     private let ownPath: String
     private let logger: Logger
-    private var portFile: FileIdentity?
+    private var portFile: PortFile?
     private var retryDelay = retryMilliseconds.lowerBound
     /// Whether the log's last word was "joined", so that each change is logged once.
     private var isLoggedAsJoined = false
@@ -100,7 +100,7 @@ final class Joiner {
 
     private func probe() {
         let epoch = state.current
-        let file = FileIdentity(path: portPath)
+        let file = PortFile(path: portPath)
         if let file, file != portFile {
             let code = connect()
             if code == 0 {
@@ -121,7 +121,7 @@ final class Joiner {
     /// - Returns: 0, or the errno of the step that failed.
     private func connect() -> Int32 {
         // Read before connecting: a path replaced in between is then noticed by the next probe.
-        let file = FileIdentity(path: portPath)
+        let file = PortFile(path: portPath)
         let result = cshims_socket_connect_path(descriptor, portPath)
         guard result == 0 else { return -result }
         let sent = Self.magic.withUnsafeBytes { bytes in
@@ -147,7 +147,7 @@ final class Joiner {
 
 /// Tells a file from another that took its name. Inode numbers are used again at once on some file
 /// systems, so the time of the inode's last change belongs to it.
-private struct FileIdentity: Equatable {
+private struct PortFile: Equatable {
     let device: UInt64
     let inode: UInt64
     let changedSeconds: Int

@@ -27,7 +27,7 @@ public actor ControlServer {
     private let logger: Logger
     private var server: HTTPServer?
     private var supervisor: Task<Void, Never>?
-    private var file: FileIdentity?
+    private var file: ControlSocketFile?
     private var isStopping = false
 
     /// Seconds that one request may take, a reload being the longest.
@@ -92,7 +92,7 @@ public actor ControlServer {
         }
         do {
             try await listening.value
-            file = try FileIdentity(path)
+            file = try ControlSocketFile(path)
             guard file?.isPrivateSocket == true else { throw POSIXError(.EPERM) }
         } catch {
             await server.stop()
@@ -179,7 +179,7 @@ public actor ControlServer {
     private func removeOwnFile() {
         guard let own = file else { return }
         file = nil
-        if let present = try? FileIdentity(path), present.isSameFile(as: own) { unlink(path) }
+        if let present = try? ControlSocketFile(path), present.isSameFile(as: own) { unlink(path) }
     }
 
     // MARK: Words
@@ -193,7 +193,7 @@ public actor ControlServer {
 }
 
 /// Which file a path names: tells the socket made here from a successor at the same path.
-private struct FileIdentity {
+private struct ControlSocketFile {
     private let status: stat
 
     init(_ path: String) throws {
@@ -207,7 +207,7 @@ private struct FileIdentity {
         status.st_mode & (S_IFMT | 0o777) == S_IFSOCK | ControlSocketAddress.mode
     }
 
-    func isSameFile(as other: FileIdentity) -> Bool {
+    func isSameFile(as other: ControlSocketFile) -> Bool {
         status.st_dev == other.status.st_dev && status.st_ino == other.status.st_ino
     }
 }

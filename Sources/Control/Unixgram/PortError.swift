@@ -38,6 +38,9 @@ public enum PortError: Error, Equatable, Sendable {
     /// This user may not enter the network namespace.
     case namespaceDenied(name: String, path: String)
 
+    /// The data plane did not take the port, for this reason in words.
+    case refused(String)
+
     /// Anything else that the kernel refused; `code` is the errno.
     case system(operation: String, subject: String, code: Int32)
 }
@@ -50,6 +53,8 @@ extension PortError: CustomStringConvertible {
             pathSentence
         case .system(let operation, let subject, let code):
             "cannot \(operation) \(subject.printable): \(SystemText.reason(code))"
+        case .refused(let reason):
+            reason
         default:
             deviceSentence
         }

@@ -37,11 +37,14 @@ public struct CounterSnapshot: Sendable, Equatable {
         for index in drops.indices { drops[index] += other.drops[index] }
     }
 
-    /// True if every frame is accounted for: received + flood copies = sent + dropped + queued.
+    /// Frames and copies that wait in egress queues or between workers. Meaningful for the sum of a switch.
+    public var waiting: UInt64 { self[.queuedFrames] &+ self[.handedOver] &- self[.takenOver] }
+
+    /// True if every frame is accounted for: received + flood copies = sent + dropped + waiting.
     ///
     /// Holds for the sum of a switch's ports while no frame is in motion.
     public var isBalanced: Bool {
         self[.receivedFrames] + self[.floodCopies]
-            == self[.sentFrames] + dropped + self[.queuedFrames]
+            == self[.sentFrames] + dropped + waiting
     }
 }

@@ -21,7 +21,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
 
     /// The word of a `CounterBlock` that counts the drops: behind those of all `Counter` cases.
     @inlinable
-    var word: Int { @_noLocks get { 14 &+ rawValue } }
+    var word: Int { @_noLocks get { 16 &+ rawValue } }
 
     /// The number in a `Verdict`.
     @inlinable

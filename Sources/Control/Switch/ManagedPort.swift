@@ -1,0 +1,37 @@
+internal import Dataplane
+internal import SwitchCore
+
+/// A configured port and whatever is attached to it.
+@ControlActor
+protocol ManagedPort: AnyObject {
+    var configuration: PortConfiguration { get }
+    /// Index of the port in the data plane.
+    var id: PortID { get }
+    /// Acquires socket or device and starts to work.
+    func open() throws(PortError)
+    /// Takes an event of the port's connection.
+    func handle(_ event: DataPlaneEvent)
+    /// Lets go of everything; returns when the data plane has let go too.
+    func close() async
+    /// The part of the port's status that only the port knows.
+    func describe(into status: inout PortStatus)
+    /// Sentences about limits of this machine that hold the port back, each with its remedy.
+    var warnings: [String] { get }
+}
+
+/// What ports need of the switch that they belong to.
+@ControlActor
+protocol PortHost: AnyObject {
+    /// Attaches a peer to a port.
+    func attach(_ settings: ConnectionSettings) throws(PortError) -> UInt32
+    /// Begins to detach; `DataPlaneEvent.retired` follows.
+    func detach(_ port: PortID)
+    /// Counts what happened to a port outside of the data plane.
+    func count(_ port: PortID, _ counter: Counter, _ amount: UInt64)
+    func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64)
+    /// Writes one line to the log.
+    func log(_ level: PortLogLevel, _ message: String, port: String)
+}
+
+/// How much a line of a port matters.
+enum PortLogLevel { case info, warning, error }

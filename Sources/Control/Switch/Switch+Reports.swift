@@ -1,0 +1,118 @@
+// What the switch says about itself.
+
+internal import Dataplane
+internal import Dispatch
+internal import Foundation
+internal import Glibc
+internal import Logging
+internal import SwitchCore
+internal import Synchronization
+
+extension Switch {
+    public func status() async -> StatusReport {
+        let counters = dataPlane.counters
+        return StatusReport(
+            name: configuration.name, version: Version.current, pid: getpid(),
+            uptimeSeconds: Double(DispatchTime.now().uptimeNanoseconds - startedAt) / 1e9,
+            runtimeDirectory: configuration.runtimeDirectory, configurationFile: configurationFile,
+            workers: workerReports(), ports: ports.map(report), macTable: macTableReport(),
+            totals: totals(counters.snapshot()), warnings: warnings())
+    }
+
+    public func macs(port name: String?) async throws(ControlError) -> MACReport {
+        let only = try portID(named: name)
+        let names = Dictionary(
+            ports.map { ($0.id, $0.configuration.name) }, uniquingKeysWith: { first, _ in first })
+        let entries = dataPlane.macTable.entries(now: tick)
+            .filter { only == nil || $0.port == only }
+            .map { entry in
+                MACReport.Entry(
+                    mac: entry.address.description, vlan: Int(entry.vlan),
+                    port: names[entry.port] ?? "?", ageSeconds: Int(entry.ageTicks), pinned: entry.isPinned)
+            }
+        return MACReport(entries: entries)
+    }
+
+    public func flushMACs(port name: String?) async throws(ControlError) -> Int {
+        let table = dataPlane.macTable
+        guard let port = try portID(named: name) else {
+            let count = table.total
+            table.flushAll()
+            return count
+        }
+        let count = table.count(of: port)
+        table.flush(port: port)
+        return count
+    }
+
+    /// Seconds of the monotonic clock, as the workers count the age of MAC entries.
+    var tick: UInt32 { UInt32(truncatingIfNeeded: DispatchTime.now().uptimeNanoseconds / 1_000_000_000) }
+
+    private func portID(named name: String?) throws(ControlError) -> PortID? {
+        guard let name else { return nil }
+        guard let port = port(named: name) else {
+            throw ControlError(.notFound, "there is no port \"\(name)\"")
+        }
+        return port.id
+    }
+
+    private func workerReports() -> [WorkerStatus] {
+        (0..<configuration.workers).map { index in
+            let block = dataPlane.counters.workerBlock(index)
+            return WorkerStatus(
+                index: index, cpu: configuration.cpus.isEmpty ? nil : configuration.cpus[index],
+                turns: block[.turns], wakeups: block[.wakeups],
+                staleCompletions: block[.staleCompletions])
+        }
+    }
+
+    private func macTableReport() -> MACTableStatus {
+        let sum = dataPlane.counters.snapshot()
+        return MACTableStatus(
+            entries: dataPlane.macTable.total, limit: configuration.macLimit,
+            movesDamped: sum[.macMovesDamped], full: sum[.macTableFull])
+    }
+
+    private func report(_ port: any ManagedPort) -> PortStatus {
+        let sum = dataPlane.counters.snapshot(port: port.id)
+        let base = baselines[port.id] ?? CounterSnapshot()
+        func since(_ counter: Counter) -> UInt64 { sum[counter] &- base[counter] }
+        var drops: [String: UInt64] = [:]
+        for reason in DropReason.allCases where sum[dropped: reason] != base[dropped: reason] {
+            drops[reason.name] = sum[dropped: reason] &- base[dropped: reason]
+        }
+        var status = PortStatus(
+            name: port.configuration.name, index: port.id.index, type: port.configuration.type.rawValue,
+            state: .failed, since: Date(), worker: dataPlane.worker(of: port.id),
+            maxFrame: port.configuration.maxFrame,
+            counters: PortCounters(
+                receivedFrames: since(.receivedFrames), receivedBytes: since(.receivedBytes),
+                sentFrames: since(.sentFrames), sentBytes: since(.sentBytes),
+                floodCopies: since(.floodCopies), handshakes: since(.handshakes), drops: drops),
+            queue: QueueStatus(
+                frames: sum[.queuedFrames], bytes: sum[.queuedBytes],
+                highWaterBytes: sum[.queueHighWaterBytes]))
+        port.describe(into: &status)
+        return status
+    }
+
+    private func totals(_ sum: CounterSnapshot) -> TrafficTotals {
+        var drops: [String: UInt64] = [:]
+        for reason in DropReason.allCases where sum[dropped: reason] > 0 {
+            drops[reason.name] = sum[dropped: reason]
+        }
+        return TrafficTotals(
+            receivedFrames: sum[.receivedFrames], receivedBytes: sum[.receivedBytes],
+            sentFrames: sum[.sentFrames], sentBytes: sum[.sentBytes], floodCopies: sum[.floodCopies],
+            queuedFrames: sum.waiting, drops: drops)
+    }
+
+    /// Each sentence once, however many ports it concerns.
+    private func warnings() -> [String] {
+        var sentences: [String] = []
+        for port in ports {
+            for sentence in port.warnings where !sentences.contains(sentence) { sentences.append(sentence) }
+        }
+        return sentences
+    }
+}

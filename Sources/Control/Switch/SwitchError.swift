@@ -1,0 +1,6 @@
+/// Why a switch cannot start; the text is one or more sentences for people.
+public struct SwitchError: Error, CustomStringConvertible, Sendable {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
