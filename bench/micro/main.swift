@@ -31,10 +31,6 @@ struct Scenario: Sendable {
     ]
 }
 
-func station(_ number: Int) -> MACAddress {
-    MACAddress(rawValue: 0x0200_0000_0000 + UInt64(number))
-}
-
 func run(_ scenario: Scenario, frameCount: Int) -> UInt64 {
     let batchSize = 32
     let batchCount = 1024

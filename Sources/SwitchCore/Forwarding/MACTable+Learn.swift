@@ -19,21 +19,19 @@ extension MACTable {
         let portIndex = port.index
         precondition(portIndex < portCapacity)
         let key = MACEntryKey(source, vlan: vlan)
-        let index = bucketIndex(of: key)
-        let keys = bucket(at: index)
+        let home = homeLine(of: key)
         let state = portState(port)
-        let wanted = MACEntryValue(port: port, generation: state.generation, tick: now)
-        for slot in 0..<Self.bucketSize where keys[slot].load(ordering: .relaxed) == key.word {
-            // The value may be another's if the entry is just being rewritten. Then at worst this frame
-            // teaches nothing.
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
-            if (value.word ^ wanted.word) & MACEntryValue.contentMask == 0 { return .unchanged }
-            if let result = judge(value, port: port, now: now) { return result }
-            return learnClaiming(key, bucket: index, port: port, now: now)
+        guard let slot = find(key, from: home) else {
+            if Int(state.count) >= portLimit { return .full }
+            return learnClaiming(key, home: home, port: port, now: now)
         }
-        if Int(state.count) >= portLimit { return .full }
-        return learnClaiming(key, bucket: index, port: port, now: now)
+        // The value may be another's if the entry is just being rewritten. Then at worst this frame
+        // teaches nothing.
+        let value = value(at: slot)
+        let wanted = MACEntryValue(port: port, generation: state.generation, tick: now)
+        if (value.word ^ wanted.word) & MACEntryValue.contentMask == 0 { return .unchanged }
+        if let result = judge(value, port: port, now: now) { return result }
+        return learnClaiming(key, home: home, port: port, now: now)
     }
 
     /// What an existing entry says to `port` without being changed, or `nil` if it is to be changed.
@@ -51,133 +49,139 @@ extension MACTable {
     @inline(never)
     @_noLocks
     private func learnClaiming(
-        _ key: MACEntryKey, bucket index: UInt64, port: PortID, now: UInt32
+        _ key: MACEntryKey, home: UInt64, port: PortID, now: UInt32
     ) -> LearnResult {
-        let claim = claimWord(of: index)
+        let claim = claimWord(of: home)
         guard let version = take(claim) else { return .busy }
         defer { giveBack(claim) }
-        let keys = bucket(at: index)
         let state = portState(port)
         let value = MACEntryValue(
             port: port, generation: state.generation, tick: now, version: version)
         // The whole bucket, always: an earlier slot may be free while a later one holds the key.
-        for slot in 0..<Self.bucketSize where keys[slot].load(ordering: .relaxed) == key.word {
-            return update(keys + slot, to: value, now: now)
-        }
-        return insert(key, bucket: index, value: value, now: now)
+        if let slot = find(key, from: home) { return update(slot, to: value, now: now) }
+        return insert(key, home: home, value: value, now: now)
     }
 
     /// Changes the entry at `slot`, whose key is the learned one. The bucket is claimed.
     @_noLocks
     private func update(_ slot: Word, to value: MACEntryValue, now: UInt32) -> LearnResult {
-        let stored = slot + Self.bucketSize
-        let old = MACEntryValue(word: stored.pointee.load(ordering: .relaxed))
+        let old = self.value(at: slot)
         if let result = judge(old, port: value.port, now: now) { return result }
         let wasLive = isLive(old, now: now)
+        // The key stays, so one store of the value is the whole change. It pairs with the loads in lookup.
         if old.port.rawValue == value.port.rawValue && old.isOf(generation: value.generation) {
-            // In the share of the port already, also if it had aged. Pairs with the loads in lookup; the
-            // key stays, so one store is the whole change.
-            stored.pointee.store(value.word, ordering: .releasing)
+            // In the share of the port already, also if it had aged.
+            slot[Self.lineSize].store(value.word, ordering: .releasing)
             return wasLive ? .refreshed : .learned
         }
-        // First the newcomer's share, so that a refusal leaves the old entry as it was.
-        guard charge(value) else { return .full }
-        guard discharge(old) || takeRoom() else {
-            // A flush discounted the old entry meanwhile, and others have used the room.
-            _ = discharge(value)
-            return .full
-        }
-        stored.pointee.store(value.word, ordering: .releasing)
+        guard exchangeShare(of: old, for: value) else { return .full }
+        slot[Self.lineSize].store(value.word, ordering: .releasing)
         return wasLive ? .moved : .learned
     }
 
     /// Makes a new entry. The bucket is claimed and does not hold the key.
     @_noLocks
     private func insert(
-        _ key: MACEntryKey, bucket index: UInt64, value: MACEntryValue, now: UInt32
+        _ key: MACEntryKey, home: UInt64, value: MACEntryValue, now: UInt32
     ) -> LearnResult {
-        let keys = bucket(at: index)
-        if let slot = vacantSlot(keys, now: now) {
+        if let slot = vacantSlot(from: home, now: now) {
             guard charge(value) else { return .full }
-            let newcomer = portState(value.port).count
-            guard takeRoom() || takeOver(near: index, from: newcomer, now: now) else {
+            let held = portState(value.port).count
+            guard takeRoom() || takeOver(near: home, above: held, now: now) else {
                 _ = discharge(value)
                 return .full
             }
             write(key, value: value, to: slot)
             return .learned
         }
-        let newcomer = portState(value.port).count &+ 1
-        guard let slot = heaviestSlot(keys, above: newcomer), charge(value) else { return .full }
-        let old = MACEntryValue(word: slot[Self.bucketSize].load(ordering: .relaxed))
-        guard discharge(old) || takeRoom() else {
-            _ = discharge(value)
-            return .full
-        }
+        // What the port would hold with the newcomer is what a heavier one must hold more than.
+        let held = portState(value.port).count &+ 1
+        guard let slot = heaviestSlot(from: home, above: held),
+            exchangeShare(of: self.value(at: slot), for: value)
+        else { return .full }
         write(key, value: value, to: slot)
         return .learned
     }
 
-    /// A free slot of a claimed bucket, if need be one whose dead entry is removed for it.
+    /// Puts the new value into the accounts in place of the old one; the total stays.
+    /// - Returns: false, with the accounts unchanged, if the new port has its share.
     @_noLocks
-    func vacantSlot(_ keys: Word, now: UInt32) -> Word? {
+    private func exchangeShare(of old: MACEntryValue, for new: MACEntryValue) -> Bool {
+        // First the newcomer's share, so that a refusal leaves the old entry as it was.
+        guard charge(new) else { return false }
+        if discharge(old) || takeRoom() { return true }
+        // A flush discounted the old entry, and others have used the room.
+        _ = discharge(new)
+        return false
+    }
+
+    /// A free slot of a claimed bucket, in the home line if there is one, if need be one whose dead entry
+    /// is removed for it.
+    @_noLocks
+    func vacantSlot(from home: UInt64, now: UInt32) -> Word? {
         var dead: Word?
-        for slot in 0..<Self.bucketSize {
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
-            if value.isFree { return keys + slot }
-            if dead == nil && !isLive(value, now: now) { dead = keys + slot }
+        for number in 0..<Self.bucketSize {
+            let slot = slot(number, from: home)
+            let value = value(at: slot)
+            if value.isFree { return slot }
+            if dead == nil && !isLive(value, now: now) { dead = slot }
         }
         if let dead { remove(dead) }
         return dead
     }
 
-    /// The slot of a claimed bucket whose port holds the most entries in the whole table, provided that
-    /// they are more than `count`; never a pinned one.
+    /// The slot of a bucket whose port holds the most entries in the whole table, provided that they are
+    /// more than `count`; never a pinned one.
     @_noLocks
-    func heaviestSlot(_ keys: Word, above count: UInt32) -> Word? {
+    func heaviestSlot(from home: UInt64, above count: UInt32) -> Word? {
         var heaviest: Word?
         var most = count
-        for slot in 0..<Self.bucketSize {
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
+        for number in 0..<Self.bucketSize {
+            let slot = slot(number, from: home)
+            let value = value(at: slot)
             if value.isFree || value.isPinned { continue }
             let held = portState(value.port).count
             if held > most {
                 most = held
-                heaviest = keys + slot
+                heaviest = slot
             }
         }
         return heaviest
     }
 
-    /// Makes room in a table at its limit: removes from the buckets that follow `index` a dead entry, or
-    /// one of a port that holds more than `count` entries, and takes over its place in the total.
+    /// Makes room in a table at its limit: removes from the buckets that follow `home` a dead entry, or
+    /// one of a port that holds more than `count` entries, and takes its place in the total.
     ///
-    /// Sixteen buckets hold four entries on average at the limit; a newcomer that finds none is not
-    /// learned now, and tries again with its next frame.
+    /// Eight buckets hold eight entries on average at the limit; a newcomer that finds none to replace
+    /// is not learned now, and tries again with its next frame.
     @_noLocks
-    private func takeOver(near index: UInt64, from count: UInt32, now: UInt32) -> Bool {
-        for distance in 1...16 as ClosedRange<UInt64> {
-            let other = (index &+ distance) & bucketMask
-            let keys = bucket(at: other)
-            guard candidate(keys, above: count, now: now) != nil else { continue }
+    private func takeOver(near home: UInt64, above count: UInt32, now: UInt32) -> Bool {
+        for distance in 1...8 as ClosedRange<UInt64> {
+            let other = (home &+ 2 &* distance) & lineMask
+            guard replaceableSlot(from: other, above: count, now: now) != nil else { continue }
+            // Claimed only now, and looked at again under the claim.
             let claim = claimWord(of: other)
             guard take(claim) != nil else { continue }
             defer { giveBack(claim) }
-            if let slot = candidate(keys, above: count, now: now) { remove(slot) }
+            if let slot = replaceableSlot(from: other, above: count, now: now) { remove(slot) }
             if takeRoom() { return true }
         }
         return false
     }
 
     @_noLocks
-    private func candidate(_ keys: Word, above count: UInt32, now: UInt32) -> Word? {
-        for slot in 0..<Self.bucketSize {
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
-            if !value.isFree && !isLive(value, now: now) { return keys + slot }
+    private func replaceableSlot(from home: UInt64, above count: UInt32, now: UInt32) -> Word? {
+        deadSlot(from: home, now: now) ?? heaviestSlot(from: home, above: count)
+    }
+
+    /// A slot of the bucket whose entry is dead, or `nil`.
+    @_noLocks
+    func deadSlot(from home: UInt64, now: UInt32) -> Word? {
+        for number in 0..<Self.bucketSize {
+            let slot = slot(number, from: home)
+            let value = value(at: slot)
+            if !value.isFree && !isLive(value, now: now) { return slot }
         }
-        return heaviestSlot(keys, above: count)
+        return nil
     }
 }

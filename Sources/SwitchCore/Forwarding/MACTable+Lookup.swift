@@ -1,4 +1,4 @@
-// Finding a station: at most one cache line of the table and one word of its port.
+// Finding a station: nearly always one cache line of the table, and one word of its port.
 
 import Synchronization
 
@@ -14,18 +14,12 @@ extension MACTable {
     @_noLocks
     public func lookup(destination: MACAddress, vlan: UInt16, now: UInt32) -> PortID? {
         let key = MACEntryKey(destination, vlan: vlan)
-        let keys = bucket(at: bucketIndex(of: key))
-        let values = keys + Self.bucketSize
-        var slot = 0
         // A look at the keys alone passes over the slots that cannot match, without the protocol.
-        while keys[slot].load(ordering: .relaxed) != key.word {
-            slot &+= 1
-            if slot == Self.bucketSize { return nil }
-        }
+        guard let slot = find(key, from: homeLine(of: key)) else { return nil }
         // Acquire, acquire, relaxed: pairs with the stores in write(_:value:to:).
-        let before = values[slot].load(ordering: .acquiring)
-        let found = keys[slot].load(ordering: .acquiring)
-        let after = values[slot].load(ordering: .relaxed)
+        let before = slot[Self.lineSize].load(ordering: .acquiring)
+        let found = slot.pointee.load(ordering: .acquiring)
+        let after = slot[Self.lineSize].load(ordering: .relaxed)
         guard before == after, found == key.word else { return nil }
         let value = MACEntryValue(word: before)
         return isLive(value, now: now) ? value.port : nil

@@ -14,6 +14,15 @@ public struct MACEntry: Sendable, Equatable {
     public let ageTicks: UInt32
     /// True if it was set by the control plane and never moves or ages.
     public let isPinned: Bool
+
+    /// Describes an entry.
+    public init(address: MACAddress, vlan: UInt16, port: PortID, ageTicks: UInt32, isPinned: Bool) {
+        self.address = address
+        self.vlan = vlan
+        self.port = port
+        self.ageTicks = ageTicks
+        self.isPinned = isPinned
+    }
 }
 
 /// What `MACTable.pin` and `MACTable.unpin` did.
@@ -22,7 +31,7 @@ public enum PinResult: Sendable {
     case done
     /// There was no such pinned entry.
     case absent
-    /// No room: the table is at its limit, or the bucket holds four pinned entries.
+    /// No room: the table is at its limit, or the bucket holds pinned entries only.
     case full
     /// The address is a group address or zero.
     case ineligible
@@ -66,41 +75,19 @@ extension MACTable {
     @_noLocks
     public func sweep(slice: Int, of sliceCount: Int, now: UInt32) -> Int {
         precondition(slice >= 0 && slice < sliceCount)
-        let bucketCount = Int(truncatingIfNeeded: bucketMask) + 1
+        let bucketCount = (Int(truncatingIfNeeded: lineMask) + 1) / 2
         var removed = 0
-        for index in bucketCount * slice / sliceCount..<bucketCount * (slice + 1) / sliceCount {
-            let bucketIndex = UInt64(truncatingIfNeeded: index)
-            let keys = bucket(at: bucketIndex)
-            guard holdsDead(keys, now: now) else { continue }
-            let claim = claimWord(of: bucketIndex)
+        for bucket in bucketCount * slice / sliceCount..<bucketCount * (slice + 1) / sliceCount {
+            let home = UInt64(truncatingIfNeeded: bucket) &* 2
+            guard deadSlot(from: home, now: now) != nil else { continue }
+            let claim = claimWord(of: home)
             // A bucket that is being written will be met again in the next round.
             guard take(claim) != nil else { continue }
-            removed &+= removeDead(keys, now: now)
-            giveBack(claim)
-        }
-        return removed
-    }
-
-    @_noLocks
-    private func holdsDead(_ keys: Word, now: UInt32) -> Bool {
-        for slot in 0..<Self.bucketSize {
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
-            if !value.isFree && !isLive(value, now: now) { return true }
-        }
-        return false
-    }
-
-    @_noLocks
-    private func removeDead(_ keys: Word, now: UInt32) -> Int {
-        var removed = 0
-        for slot in 0..<Self.bucketSize {
-            let value = MACEntryValue(
-                word: keys[Self.bucketSize &+ slot].load(ordering: .relaxed))
-            if !value.isFree && !isLive(value, now: now) {
-                remove(keys + slot)
+            while let slot = deadSlot(from: home, now: now) {
+                remove(slot)
                 removed &+= 1
             }
+            giveBack(claim)
         }
         return removed
     }
@@ -113,14 +100,13 @@ extension MACTable {
         guard !address.isGroup && !address.isZero else { return .ineligible }
         precondition(port.index < portCapacity)
         let key = MACEntryKey(address, vlan: vlan)
-        let index = bucketIndex(of: key)
-        let claim = claimWord(of: index)
+        let home = homeLine(of: key)
+        let claim = claimWord(of: home)
         guard let version = take(claim) else { return .busy }
         defer { giveBack(claim) }
-        let keys = bucket(at: index)
-        let slot = slot(of: key, in: keys) ?? vacantSlot(keys, now: now)
-        guard let slot = slot ?? heaviestSlot(keys, above: 0) else { return .full }
-        let old = MACEntryValue(word: slot[Self.bucketSize].load(ordering: .relaxed))
+        let slot = find(key, from: home) ?? vacantSlot(from: home, now: now)
+        guard let slot = slot ?? heaviestSlot(from: home, above: 0) else { return .full }
+        let old = value(at: slot)
         // The entry that is replaced leaves its place in the total to the pinned one.
         guard old.isPinned || discharge(old) || takeRoom() else { return .full }
         let value = MACEntryValue(
@@ -132,34 +118,25 @@ extension MACTable {
     /// Removes the pinned entry of `address` in `vlan`.
     public func unpin(_ address: MACAddress, vlan: UInt16) -> PinResult {
         let key = MACEntryKey(address, vlan: vlan)
-        let index = bucketIndex(of: key)
-        let claim = claimWord(of: index)
+        let home = homeLine(of: key)
+        let claim = claimWord(of: home)
         guard take(claim) != nil else { return .busy }
         defer { giveBack(claim) }
-        guard let slot = slot(of: key, in: bucket(at: index)) else { return .absent }
-        let value = MACEntryValue(word: slot[Self.bucketSize].load(ordering: .relaxed))
-        guard value.isPinned else { return .absent }
+        guard let slot = find(key, from: home), value(at: slot).isPinned else { return .absent }
         remove(slot)
         return .done
-    }
-
-    private func slot(of key: MACEntryKey, in keys: Word) -> Word? {
-        for slot in 0..<Self.bucketSize where keys[slot].load(ordering: .relaxed) == key.word {
-            return keys + slot
-        }
-        return nil
     }
 
     /// The live entries, in no order. Each was there at some moment of the call.
     public func entries(now: UInt32) -> [MACEntry] {
         var list: [MACEntry] = []
-        for index in 0...bucketMask {
-            let keys = bucket(at: index)
-            for slot in 0..<Self.bucketSize {
+        for bucket in 0...lineMask >> 1 {
+            for number in 0..<Self.bucketSize {
+                let slot = slot(number, from: bucket << 1)
                 // As in lookup(destination:vlan:now:).
-                let before = keys[Self.bucketSize + slot].load(ordering: .acquiring)
-                let key = MACEntryKey(word: keys[slot].load(ordering: .acquiring))
-                let after = keys[Self.bucketSize + slot].load(ordering: .relaxed)
+                let before = slot[Self.lineSize].load(ordering: .acquiring)
+                let key = MACEntryKey(word: slot.pointee.load(ordering: .acquiring))
+                let after = slot[Self.lineSize].load(ordering: .relaxed)
                 let value = MACEntryValue(word: before)
                 guard before == after, !key.isFree, isLive(value, now: now) else { continue }
                 list.append(

@@ -32,16 +32,16 @@ extension MACTable {
     func write(_ key: MACEntryKey, value: MACEntryValue, to slot: Word) {
         // A reader that acquires the new key sees the zero in its second load of the value, or what came
         // later; one that acquires the new value sees the new key.
-        slot[Self.bucketSize].store(0, ordering: .relaxed)
+        slot[Self.lineSize].store(0, ordering: .relaxed)
         slot.pointee.store(key.word, ordering: .releasing)
-        slot[Self.bucketSize].store(value.word, ordering: .releasing)
+        slot[Self.lineSize].store(value.word, ordering: .releasing)
     }
 
     /// Frees a slot and takes its entry out of the accounts.
     @_noLocks
     func remove(_ slot: Word) {
-        let old = MACEntryValue(word: slot[Self.bucketSize].load(ordering: .relaxed))
-        slot[Self.bucketSize].store(0, ordering: .relaxed)
+        let old = value(at: slot)
+        slot[Self.lineSize].store(0, ordering: .relaxed)
         slot.pointee.store(0, ordering: .releasing)
         if old.isPinned || discharge(old) { giveRoom(1) }
     }
