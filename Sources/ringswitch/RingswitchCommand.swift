@@ -49,6 +49,6 @@ struct RingswitchCommand: ParsableCommand {
         version: "ringswitch \(Version.current)",
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, MACsCommand.self,
-            ReloadCommand.self, AttachCommand.self,
+            ReloadCommand.self, AttachCommand.self, DemoCommand.self,
         ])
 }

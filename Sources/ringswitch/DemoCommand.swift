@@ -1,0 +1,30 @@
+import ArgumentParser
+import Control
+
+/// `ringswitch demo`: the main job, shown in a few seconds.
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Measure TCP between two namespaces through a switch, and clean up.",
+        discussion: """
+            Starts a switch and two network namespaces, runs iperf3 between them, and prints \
+            throughput, retransmits and the switch's own counters. Needs iperf3 and no privileges; \
+            nothing is left behind.
+            """)
+
+    @Option(help: ArgumentHelp("How long iperf3 measures.", valueName: "seconds"))
+    var seconds = 5
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        guard (1...3600).contains(seconds) else {
+            throw ValidationError("--seconds is 1 to 3600, not \(seconds)")
+        }
+    }
+
+    func run() throws {
+        throw ExitCode(try Demo.run(DemoOptions(seconds: seconds, isJSON: json)))
+    }
+}
