@@ -1,5 +1,5 @@
-// sock_diag(7) for one UNIX socket: the only way to learn whether a datagram peer still exists without
-// sending to it.
+// sock_diag(7) for one UNIX socket: the only way to learn whether a datagram peer still exists
+// without sending to it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/netlink.h>
@@ -83,8 +83,12 @@ int cshims_unix_diagnose(uint32_t inode, struct cshims_unix_diagnosis *diagnosis
             .udiag_cookie = {UINT32_MAX, UINT32_MAX},  // any
         },
     };
-    int result = send(netlink, &question, sizeof question, 0) < 0 ? -errno
-                                                                   : read_answer(netlink, diagnosis);
+    int result = 0;
+    if (send(netlink, &question, sizeof question, 0) < 0) {
+        result = -errno;
+    } else {
+        result = read_answer(netlink, diagnosis);
+    }
     close(netlink);
     return result;
 }

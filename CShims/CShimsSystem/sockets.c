@@ -27,8 +27,8 @@ enum {
     batch_length = 64,  // datagrams handed to the kernel at once
 };
 
-// The kernel delivers credentials first, then the peer's descriptors, then the pidfd: with less room a
-// peer that sends 253 descriptors would push the pidfd out.
+// The kernel delivers credentials first, then the peer's descriptors, then the pidfd: with less
+// room a peer that sends 253 descriptors would push the pidfd out.
 union control_room {
     struct cmsghdr alignment;
     char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(rights_max * sizeof(int)) +

@@ -1,8 +1,9 @@
-// The kernel's edge for Dataplane and Control: UNIX sockets, TAP devices, rtnetlink, files, threads.
+// The kernel's edge for Dataplane and Control: UNIX sockets, TAP devices, rtnetlink, files,
+// threads.
 //
-// Every function returns a value >= 0, or -errno; none keeps state of its own, so each may be called
-// from any thread. Names are cshims_<object>_<verb>. Nothing here decides: policy and messages are
-// Swift's.
+// Every function returns a value >= 0, or -errno; none keeps state of its own, so each may be
+// called from any thread. Names are cshims_<object>_<verb>. Nothing here decides: policy and
+// messages are Swift's.
 #pragma once
 
 #include "files.h"

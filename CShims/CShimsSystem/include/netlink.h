@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Settings and counters of a network device, as the host sees it: rx is what the device gave to the
-/// host's stack, tx is what the stack gave to the device.
+/// Settings and counters of a network device, as the host sees it: rx is what the device gave to
+/// the host's stack, tx is what the stack gave to the device.
 struct cshims_link {
     uint32_t index;
     uint32_t mtu;              // bytes of payload

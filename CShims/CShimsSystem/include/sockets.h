@@ -17,7 +17,7 @@ struct cshims_unix_address {
 /// What came with one datagram.
 struct cshims_datagram {
     struct cshims_unix_address source;  // the sender's name
-    int64_t length;                     // the datagram's own length, also where the buffer was shorter
+    int64_t length;                     // the datagram's own length, whatever the buffer held
     bool has_credentials;               // the kernel told pid, uid and gid (SO_PASSCRED)
     int32_t pid;                        // 0: of another PID namespace, or queued before SO_PASSCRED
     uint32_t uid;
@@ -47,11 +47,12 @@ int cshims_socket_create_unixgram(void);
 /// `cshims_socket_set_birth_mode`, less the umask. -ENAMETOOLONG: more than 107 bytes.
 int cshims_socket_bind_path(int socket, const char *path);
 
-/// Sets the permission bits that bind() will create the socket's file with (fchmod(2) of a socket not
-/// yet bound; Linux, net/unix/af_unix.c: unix_bind_bsd).
+/// Sets the permission bits that bind() will create the socket's file with (fchmod(2) of a socket
+/// not yet bound; Linux, net/unix/af_unix.c: unix_bind_bsd).
 int cshims_socket_set_birth_mode(int socket, uint32_t mode);
 
-/// Connects to a name as received; a name of 111 bytes loses its closing zero, as connect() demands.
+/// Connects to a name as received; a name of 111 bytes loses its closing zero, as connect()
+/// demands.
 int cshims_socket_connect(int socket, const struct cshims_unix_address *address);
 
 /// Connects to a path. -ENAMETOOLONG: more than 107 bytes.
@@ -77,8 +78,8 @@ int cshims_socket_set_pass_pidfd(int socket, bool on);
 /// SO_PASSRIGHTS (Linux 6.16): off, senders of descriptors are refused. -ENOPROTOOPT: older kernel.
 int cshims_socket_set_pass_rights(int socket, bool on);
 
-/// Receives one datagram without blocking; returns the bytes put into `buffer` (0 is a datagram of no
-/// bytes). Descriptors that the peer sent along are closed. -EAGAIN: nothing is waiting.
+/// Receives one datagram without blocking; returns the bytes put into `buffer` (0 is a datagram of
+/// no bytes). Descriptors that the peer sent along are closed. -EAGAIN: nothing is waiting.
 int64_t cshims_socket_receive(
     int socket, void *buffer, size_t capacity, struct cshims_datagram *datagram);
 

@@ -1,8 +1,8 @@
 // TAP devices, also in other network namespaces.
 //
-// A descriptor of /dev/net/tun and a netlink socket both belong for ever to the network namespace in
-// which they were opened. So one short-lived thread that enters the namespace, opens the two and ends
-// is enough: creating and configuring the device is then done from any thread.
+// A descriptor of /dev/net/tun and a netlink socket both belong for ever to the network namespace
+// in which they were opened. So one short-lived thread that enters the namespace, opens the two and
+// ends is enough: creating and configuring the device is then done from any thread.
 #pragma once
 
 #include <stdbool.h>
@@ -16,15 +16,15 @@ enum cshims_network_step {
     CSHIMS_NETWORK_DONE = 0,
     CSHIMS_NETWORK_START_THREAD = 1,     // pthread_create
     CSHIMS_NETWORK_OPEN_NAMESPACE = 2,   // open of the namespace's file
-    CSHIMS_NETWORK_ENTER_NAMESPACE = 3,  // setns: -EPERM, -EINVAL (the file is not a network namespace)
+    CSHIMS_NETWORK_ENTER_NAMESPACE = 3,  // setns; -EINVAL: the file is no network namespace
     CSHIMS_NETWORK_OPEN_TUN = 4,         // open of /dev/net/tun
     CSHIMS_NETWORK_OPEN_NETLINK = 5,     // rtnetlink socket
 };
 
 /// Two descriptors that belong to one network namespace; both the caller's to close.
 struct cshims_network {
-    int32_t tun;      // /dev/net/tun, close-on-exec, non-blocking, not yet a device; -1: not asked for
-    int32_t netlink;  // rtnetlink socket for the functions of netlink.h
+    int32_t tun;      // /dev/net/tun, non-blocking, not yet a device; -1: not asked for
+    int32_t netlink;  // rtnetlink socket for the functions of netlink.h; both close-on-exec
     int32_t step;     // enum cshims_network_step: where it failed, CSHIMS_NETWORK_DONE otherwise
 };
 
@@ -38,9 +38,10 @@ enum cshims_tap_mode {
     CSHIMS_TAP_OPEN = 1,    // attach to it, or create it
 };
 
-/// Makes the descriptor a TAP device of that name: Ethernet frames, no packet information, no virtio
-/// header. -EPERM: no CAP_NET_ADMIN; -EBUSY: the device exists or is in use; -EINVAL: the name is not
-/// a legal one or belongs to a device that is no TAP; -ENAMETOOLONG: more than 15 bytes.
+/// Makes the descriptor a TAP device of that name: Ethernet frames, no packet information, no
+/// virtio header. -EPERM: no CAP_NET_ADMIN; -EBUSY: the device exists or is in use; -EINVAL: the
+/// name is not a legal one or belongs to a device that is no TAP; -ENAMETOOLONG: more than 15
+/// bytes.
 int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode);
 
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).

@@ -1,23 +1,25 @@
-// A TAP port's device: an Ethernet card of the host (or of a network namespace) whose other end is a
-// descriptor that the data plane reads and writes frames on.
+// A TAP port's device: an Ethernet card of the host (or of a network namespace) whose other end is
+// a descriptor that the data plane reads and writes frames on.
 //
-// Theory of operation. Two descriptors are opened in the device's network namespace and belong to it
-// for ever: one of /dev/net/tun, which TUNSETIFF turns into the device, and an rtnetlink socket, by
-// which it is configured and asked for its counters. So the switch itself never changes its namespace.
+// Theory of operation. Two descriptors are opened in the device's network namespace and belong to
+// it for ever: one of /dev/net/tun, which TUNSETIFF turns into the device, and an rtnetlink socket,
+// by which it is configured and asked for its counters. So the switch itself never changes its
+// namespace.
 //
 // A device that this object made goes when it is closed, unless it is to persist. A device that was
-// there before (`ip tuntap add`) is used and left behind: it is somebody else's. Settings that it has
-// already are not set again, so a user without privileges can use a device that root has prepared.
+// there before (`ip tuntap add`) is used and left behind: it is somebody else's. Settings that it
+// has already are not set again, so a user without privileges can use a device that root has
+// prepared.
 //
-// The device carries no virtio header and offers no offloads: a frame read here is complete and fits
-// the MTU. Its queue is a ring of txqueuelen frames, which drops when nobody reads it.
+// The device carries no virtio header and offers no offloads: a frame read here is complete and
+// fits the MTU. Its queue is a ring of txqueuelen frames, which drops when nobody reads it.
 internal import CShimsSystem
 internal import Glibc
 
 /// An open TAP device.
 ///
-/// Thread safety: none; it belongs to one actor or thread. The descriptor may be read and written by
-/// others until `close`.
+/// Thread safety: none; it belongs to one actor or thread. The descriptor may be read and written
+/// by others until `close`.
 public final class TapDevice {
     /// Longest name of a device in bytes.
     public static let nameLengthMax = Int(CSHIMS_TAP_NAME_LENGTH_MAX)
@@ -26,7 +28,8 @@ public final class TapDevice {
     public struct Settings: Equatable, Sendable {
         /// Name of the device, 1 to 15 bytes.
         public var name: String
-        /// Named network namespace to make it in (`ip netns add NAME`); `nil` for the process's own.
+        /// Named network namespace to make it in (`ip netns add NAME`); `nil` for the process's
+        /// own.
         public var namespace: String?
         /// Bytes of payload in a frame.
         public var mtu: Int
@@ -128,8 +131,8 @@ public final class TapDevice {
 
     /// Removes the device, unless it persists or was there before, and closes its descriptors.
     ///
-    /// While a ring still holds the descriptor (a registered file, an armed read) the name stays taken:
-    /// the data plane lets go of it first.
+    /// While a ring still holds the descriptor (a registered file, an armed read) the name stays
+    /// taken: the data plane lets go of it first.
     public func close() {
         guard !isClosed else { return }
         isClosed = true

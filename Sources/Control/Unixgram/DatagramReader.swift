@@ -25,8 +25,8 @@ struct Datagram {
         _ received: cshims_datagram, _ pid: Int32?, _ passesProcesses: Bool
     ) -> ProcessHandle? {
         if received.pidfd >= 0 { return ProcessHandle(adopting: received.pidfd) }
-        // Before Linux 6.5 the number is all there is; it may have been reused by now, which a probe
-        // of the socket finds out: the handle is a hint only.
+        // Before Linux 6.5 the number is all there is; it may have been reused by now, which a
+        // probe of the socket finds out: the handle is a hint only.
         guard !passesProcesses, let pid else { return nil }
         let descriptor = cshims_pidfd_open(pid)
         return descriptor >= 0 ? ProcessHandle(adopting: descriptor) : nil
@@ -37,8 +37,8 @@ struct Datagram {
 struct DatagramReader {
     private var buffer: [UInt8]
 
-    /// - Parameter capacity: bytes that are kept of a datagram; longer ones are cut, and their length
-    ///   still told.
+    /// - Parameter capacity: bytes that are kept of a datagram; longer ones are cut, and their
+    ///   length still told.
     init(capacity: Int) {
         buffer = [UInt8](repeating: 0, count: capacity)
     }

@@ -1,24 +1,24 @@
 // The handshake of a unixgram port.
 //
-// Theory of operation. A peer makes itself known by its first datagram: "VFKT" of exactly four bytes
-// (libkrun, krunkit, vfkit) or a frame (QEMU). The steps, whose order matters:
+// Theory of operation. A peer makes itself known by its first datagram: "VFKT" of exactly four
+// bytes (libkrun, krunkit, vfkit) or a frame (QEMU). The steps, whose order matters:
 //
-//   1. recvmsg: source address, credentials, pidfd. Less than 14 bytes and not the magic: a runt, and
-//      the next datagram decides.
+//   1. recvmsg: source address, credentials, pidfd. Less than 14 bytes and not the magic: a runt,
+//      and the next datagram decides.
 //   2. Refuse a source that is unbound (nobody could answer it) or whose user is not allowed.
 //   3. connect() back. From here on the kernel lets nobody but the peer send.
 //   4. SO_PASSPIDFD off: each datagram read with it on would install a descriptor.
-//   5. Read what other sources had queued before step 3, at most `backlogMax` datagrams: count it as
-//      foreign, keep the peer's frames in order. What the peer sends meanwhile may stay in the socket,
-//      so a flood cannot hold this loop.
+//   5. Read what other sources had queued before step 3, at most `backlogMax` datagrams: count it
+//      as foreign, keep the peer's frames in order. What the peer sends meanwhile may stay in the
+//      socket, so a flood cannot hold this loop.
 //   6. SO_PASSCRED off, the send buffer set.
 //
-// Only then does the data plane get the kept frames, and only then does it arm its receives: so frames
-// stay in order, and no stranger's frame ever reaches it.
+// Only then does the data plane get the kept frames, and only then does it arm its receives: so
+// frames stay in order, and no stranger's frame ever reaches it.
 //
-// A first connect() of an unconnected socket keeps the queue (reference: unix_dgram_connect). The path
-// in the source address is the peer's choice: it may have put a link to somebody else's socket there.
-// So the name of the socket that was reached is compared with the one that sent.
+// A first connect() of an unconnected socket keeps the queue (net/unix/af_unix.c). The
+// path in the source address is the peer's choice: it may have put a link to somebody else's socket
+// there. So the name of the socket that was reached is compared with the one that sent.
 internal import CShimsSystem
 internal import Glibc
 
@@ -34,8 +34,8 @@ extension UnixgramListener {
     /// Octets of the shortest frame: an Ethernet header (IEEE 802.3, 3.1.1).
     private static let headerLength = 14
 
-    /// Reads what waits in the socket until a peer is attached, nothing is left, or 64 datagrams have
-    /// led nowhere. Call it whenever the socket is readable and listening.
+    /// Reads what waits in the socket until a peer is attached, nothing is left, or 64 datagrams
+    /// have led nowhere. Call it whenever the socket is readable and listening.
     /// - Throws: only what says that the socket itself is unusable.
     public func accept(_ rules: HandshakeRules) throws(PortError) -> HandshakeOutcome {
         var outcome = HandshakeOutcome()
@@ -175,7 +175,8 @@ extension UnixgramListener {
         // SO_SNDBUF doubles its value (socket(7)): half of what is wanted is what to set.
         let effective = cshims_socket_set_send_buffer(descriptor, Int64(asked + 1) / 2)
         guard effective >= 0 else {
-            throw .system(operation: "set the send buffer of", subject: path, code: Int32(-effective))
+            let code = Int32(-effective)
+            throw .system(operation: "set the send buffer of", subject: path, code: code)
         }
         return Int(effective)
     }
@@ -183,7 +184,8 @@ extension UnixgramListener {
     private func warnings(asked: Int, effective: Int, usedMagic: Bool) -> [UnixgramWarning] {
         var warnings: [UnixgramWarning] = []
         if effective < asked { warnings.append(.sendBuffer(asked: asked, effective: effective)) }
-        // The limit is the peer's socket's, sampled when it was made: the value of now is the best guess.
+        // The limit is the peer's socket's, sampled when it was made: the value of now is the best
+        // guess.
         if let limit = SystemText.limit("net/unix/max_dgram_qlen"),
             limit + 1 < UnixgramWarning.queueLengthMin, !(peerConnects ?? usedMagic)
         {

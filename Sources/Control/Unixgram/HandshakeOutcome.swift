@@ -1,5 +1,5 @@
-// What a handshake leaves behind: a peer with its first frames, refusals for the log, and a count of
-// every datagram that was neither.
+// What a handshake leaves behind: a peer with its first frames, refusals for the log, and a count
+// of every datagram that was neither.
 
 /// What a unixgram port asks of a peer, and gives it.
 public struct HandshakeRules: Equatable, Sendable {
@@ -22,7 +22,8 @@ public struct HandshakeRules: Equatable, Sendable {
 public struct UnixgramPeer: Sendable {
     /// Name of the peer's socket.
     public let address: UnixgramAddress
-    /// Sender of the first datagram; `nil` where it lives in a PID namespace that is not visible here.
+    /// Sender of the first datagram; `nil` where it lives in a PID namespace that is not visible
+    /// here.
     public let pid: Int32?
     /// User of that process; `nil` where the kernel did not tell.
     public let uid: UInt32?
@@ -44,7 +45,8 @@ public struct UnixgramAttachment: Sendable {
     public let peer: UnixgramPeer
     /// Whether the first datagram was the magic "VFKT" (libkrun, vfkit), not a frame (QEMU).
     public let usedMagic: Bool
-    /// The peer's frames that came before receiving is armed, in order. Not yet counted as received.
+    /// The peer's frames that came before receiving is armed, in order. Not yet counted as
+    /// received.
     public let frames: [[UInt8]]
     /// SO_SNDBUF as the kernel has it, in bytes.
     public let effectiveSendBuffer: Int

@@ -25,8 +25,8 @@ extension HandshakeRefusal {
                 + "\(SystemText.effectiveUID) write to the socket and search its directory"
         case ENOENT:
             "no such file here; the VM runs in another mount namespace (a container, systemd's "
-                + "PrivateTmp=yes), has bound a relative path, or has removed its socket: let it bind "
-                + "an absolute path in a directory that both see"
+                + "PrivateTmp=yes), has bound a relative path, or has removed its socket: let it "
+                + "bind an absolute path in a directory that both see"
         case ECONNREFUSED:
             "nobody owns it; the process has closed it or was started in another network namespace"
         case EPERM:

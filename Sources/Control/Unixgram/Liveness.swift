@@ -1,13 +1,14 @@
 // Whether the peer of an attached socket still exists.
 //
-// A datagram peer that dies sends no sign: no POLLHUP, no error, until the next send fails. Until then
-// the kernel refuses the VM's successor. So whoever attached a peer asks: at once when its process
-// ends, once a second where no process could be watched.
+// A datagram peer that dies sends no sign: no POLLHUP, no error, until the next send fails. Until
+// then the kernel refuses the VM's successor. So whoever attached a peer asks: at once when its
+// process ends, once a second where no process could be watched.
 //
 // The kernel's socket table (sock_diag) is asked first. It knows the very socket that this one is
 // connected to, and changes nothing. connect() on the peer's address answers as well, but where a
 // successor has bound the same path in the meantime it *moves the connection to it*: without its
-// handshake, with its predecessor's user and process. So it serves only where the table cannot be read.
+// handshake, with its predecessor's user and process. So it serves only where the table cannot be
+// read.
 internal import CShimsSystem
 internal import Glibc
 
@@ -22,8 +23,8 @@ public enum Liveness: Equatable, Sendable {
 }
 
 extension UnixgramListener {
-    /// Finds out whether the peer's socket still exists. Sends nothing and does not block; takes a few
-    /// microseconds.
+    /// Finds out whether the peer's socket still exists. Sends nothing and does not block; takes a
+    /// few microseconds.
     public func probe(_ peer: UnixgramPeer) -> Liveness {
         var diagnosis = cshims_unix_diagnosis()
         guard cshims_socket_diagnose(descriptor, &diagnosis) >= 0 else {
@@ -43,7 +44,7 @@ extension UnixgramListener {
         switch code {
         case 0: return .alive
         case ECONNREFUSED: return .dead(reason: "nobody owns \(peer.address) any more")
-        case EPERM: return .dead(reason: "\(peer.address) belongs to a socket that has another peer")
+        case EPERM: return .dead(reason: "\(peer.address) belongs to a socket with another peer")
         // A live process may have removed its own path.
         default: return .unknown(reason: "\(peer.address): \(SystemText.reason(code))")
         }

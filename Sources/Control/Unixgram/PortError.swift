@@ -1,6 +1,6 @@
 // Why a port could not be opened, in words for the person who runs the switch: what was tried, on
-// what, why it failed and, where one exists, the remedy. Faults of peers are never errors of a port;
-// they are refusals and counts (HandshakeOutcome.swift).
+// what, why it failed and, where one exists, the remedy. Faults of peers are never errors of a
+// port; they are refusals and counts (HandshakeOutcome.swift).
 
 /// Why a socket or a device of a port could not be made, configured or used.
 public enum PortError: Error, Equatable, Sendable {
@@ -46,6 +46,7 @@ public enum PortError: Error, Equatable, Sendable {
 }
 
 extension PortError: CustomStringConvertible {
+    /// One sentence: what was tried, why it failed, and the remedy where there is one.
     public var description: String {
         switch self {
         case .pathTooLong, .pathInUse, .pathIsNotSocket, .directoryMissing, .pathDenied,
@@ -76,8 +77,8 @@ extension PortError: CustomStringConvertible {
             "permission denied to \(operation) \(path.printable): the user of the switch (uid "
                 + "\(SystemText.effectiveUID)) needs write and search permission on its directory"
         case .ownershipDenied(let path, let owner, let group):
-            "cannot give \(path.printable) to \(Self.accounts(owner, group)): only root gives files "
-                + "away, and only members give them to a group"
+            "cannot give \(path.printable) to \(Self.accounts(owner, group)): only root gives "
+                + "files away, and only members give them to a group"
         default:
             ""
         }
@@ -86,8 +87,8 @@ extension PortError: CustomStringConvertible {
     private var deviceSentence: String {
         switch self {
         case .tunMissing:
-            "/dev/net/tun does not exist: load the driver with `modprobe tun`; a container needs the "
-                + "device passed in (`--device /dev/net/tun`)"
+            "/dev/net/tun does not exist: load the driver with `modprobe tun`; a container needs "
+                + "the device passed in (`--device /dev/net/tun`)"
         case .tunDenied:
             "permission denied to open /dev/net/tun: its usual mode is 0666; a container needs the "
                 + "device allowed (`--device /dev/net/tun`)"
@@ -98,8 +99,8 @@ extension PortError: CustomStringConvertible {
             "the TAP device \(device.printable) is in use by another process, or has not been "
                 + "released yet"
         case .deviceNameInvalid(let device):
-            "\(device.printable) cannot name a device: 1 to \(TapDevice.nameLengthMax) bytes without "
-                + "\"/\", \":\", \"%\" and white space"
+            "\(device.printable) cannot name a device: 1 to \(TapDevice.nameLengthMax) bytes "
+                + "without \"/\", \":\", \"%\" and white space"
         case .deviceIsNotTap(let device):
             "the device \(device.printable) exists and is not a TAP: choose another name"
         case .ipv6Disabled(let device, let address):
@@ -112,8 +113,8 @@ extension PortError: CustomStringConvertible {
             "\(path.printable) is not a network namespace: remove and create it with "
                 + "`ip netns delete \(name.printable)` and `ip netns add \(name.printable)`"
         case .namespaceDenied(let name, let path):
-            "not permitted to enter the network namespace \(name.printable) (\(path.printable)): run "
-                + "the switch as root or give it the capability CAP_SYS_ADMIN"
+            "not permitted to enter the network namespace \(name.printable) (\(path.printable)): "
+                + "run the switch as root or give it the capability CAP_SYS_ADMIN"
         default:
             ""
         }

@@ -3,9 +3,10 @@ internal import Glibc
 
 /// A process, held by a pidfd: the number cannot come to mean another process.
 ///
-/// The descriptor polls readable when the process ends. That is a hint, not proof that the socket has
-/// gone: a launcher may end while its child keeps it. The descriptor is closed with the last reference,
-/// so whoever watches it keeps the handle (a DispatchSource: capture it in the cancel handler).
+/// The descriptor polls readable when the process ends. That is a hint, not proof that the socket
+/// has gone: a launcher may end while its child keeps it. The descriptor is closed with the last
+/// reference, so whoever watches it keeps the handle (a DispatchSource: capture it in the cancel
+/// handler).
 ///
 /// Thread safety: immutable but for the kernel's own state.
 public final class ProcessHandle: Sendable {

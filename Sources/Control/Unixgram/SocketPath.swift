@@ -1,5 +1,5 @@
-// The file of a listening socket: taking over a stale one, and creating it with the right permissions
-// from its first moment.
+// The file of a listening socket: taking over a stale one, and creating it with the right
+// permissions from its first moment.
 internal import CShimsSystem
 internal import Glibc
 
@@ -9,7 +9,8 @@ struct FileIdentity: Equatable {
     let inode: UInt64
     let isSocket: Bool
 
-    /// The file at the path, a symbolic link itself; `nil` where there is none or it cannot be seen.
+    /// The file at the path, a symbolic link itself; `nil` where there is none or it cannot be
+    /// seen.
     init?(path: String) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return nil }
@@ -41,7 +42,8 @@ struct SocketPath {
     /// Removes a socket file that nobody owns any more; throws where the place is taken.
     ///
     /// Two switches that take over one stale file at the same moment are kept apart by the lock on
-    /// their runtime directory; the second look at the file's identity narrows the window for others.
+    /// their runtime directory; the second look at the file's identity narrows the window for
+    /// others.
     func clear() throws(PortError) {
         guard let found = FileIdentity(path: path) else { return }
         guard found.isSocket else { throw .pathIsNotSocket(path: path) }

@@ -1,6 +1,6 @@
 // Words out of the system, for people: reasons for errno values, names of processes, kernel limits.
-// What a peer chose (a path, a process name) is made printable before anybody sees it: a file name may
-// hold line ends and terminal sequences, and logs are one line an event.
+// What a peer chose (a path, a process name) is made printable before anybody sees it: a file name
+// may hold line ends and terminal sequences, and logs are one line an event.
 internal import CShimsSystem
 internal import Glibc
 

@@ -2,18 +2,18 @@
 //
 // Theory of operation. The socket is always in one of two states.
 //
-//   listening   unconnected, SO_PASSCRED and SO_PASSPIDFD on: anybody with permission on the path may
-//               send, and each datagram tells who did. `accept` reads it (Handshake.swift).
-//   attached    connected back to one peer, options off: the kernel refuses everybody else (EPERM at
-//               the sender), lifts its limit of max_dgram_qlen frames, and gives a true POLLOUT. The
-//               data plane reads and writes; Control keeps its hands off but for `probe`
+//   listening   unconnected, SO_PASSCRED and SO_PASSPIDFD on: anybody with permission on the path
+//               may send, and each datagram tells who did. `accept` reads it (Handshake.swift).
+//   attached    connected back to one peer, options off: the kernel refuses everybody else (EPERM
+//               at the sender), lifts its limit of max_dgram_qlen frames, and gives a true POLLOUT.
+//               The data plane reads and writes; Control keeps its hands off but for `probe`
 //               (Liveness.swift).
 //
 //   listening --accept--> attached --listenAgain--> listening        either --close--> (gone)
 //
 // The options are on before bind(): a datagram that was queued without them carries pid 0 for ever.
-// They are off while attached: they cost the sender 0.5 us a frame, and every datagram received with
-// SO_PASSPIDFD on installs a descriptor.
+// They are off while attached: they cost the sender 0.5 us a frame, and every datagram received
+// with SO_PASSPIDFD on installs a descriptor.
 internal import CShimsSystem
 internal import Glibc
 
@@ -35,6 +35,9 @@ public final class UnixgramListener {
     /// Refusals already reported since the last peer attached.
     var reportedRefusals: Set<HandshakeRefusal> = []
     private var isClosed = false
+    /// Frames of 60 bytes that a send buffer of 8 MiB holds, at 768 bytes charged for each
+    /// (measured).
+    private static let leftoverMax = 10_923
 
     init(
         path: String, descriptor: Int32, file: FileIdentity, backlogMax: Int,
@@ -51,8 +54,8 @@ public final class UnixgramListener {
 
     /// Creates a socket at `path` and listens.
     ///
-    /// A socket file that nobody owns is taken over. The file appears with mode 0 and gets its owner,
-    /// then its mode, so nobody is let in by permissions that were not meant.
+    /// A socket file that nobody owns is taken over. The file appears with mode 0 and gets its
+    /// owner, then its mode, so nobody is let in by permissions that were not meant.
     /// - Parameters:
     ///   - path: absolute path, at most 107 bytes.
     ///   - mode: permission bits of the file; a peer needs write permission.
@@ -61,7 +64,8 @@ public final class UnixgramListener {
     public static func listen(
         path: String, mode: UInt32, owner: UInt32? = nil, group: UInt32? = nil
     ) throws(PortError) -> UnixgramListener {
-        guard path.utf8.count <= UnixgramAddress.pathLengthMax, !path.isEmpty else {
+        precondition(!path.isEmpty, "a port listens on a path")
+        guard path.utf8.count <= UnixgramAddress.pathLengthMax else {
             throw .pathTooLong(path: path)
         }
         let place = SocketPath(path)
@@ -85,20 +89,33 @@ public final class UnixgramListener {
         }
     }
 
+    /// Frames of a peer that nobody received before it was let go.
+    public struct Leftover: Equatable, Sendable {
+        /// How many.
+        public var frames = 0
+        /// Their bytes.
+        public var bytes = 0
+    }
+
     /// Lets the peer go and listens for the next one, on the same file.
     ///
-    /// The kernel throws away what the old peer had queued, so the data plane reads it empty first, and
-    /// has cancelled its receives.
-    public func listenAgain() throws(PortError) {
+    /// The data plane has cancelled its receives before. What the old peer had queued since is read
+    /// and told, because the kernel throws it away with the connection. A peer that still lives and
+    /// had frames thrown away gets ECONNRESET once, and then may attach again as anybody may.
+    /// - Returns: frames to be counted as dropped.
+    public func listenAgain() throws(PortError) -> Leftover {
+        let leftover = readLeftover()
         _ = try Self.setOptions(on: true, socket: descriptor, path: path)
         let result = cshims_socket_disconnect(descriptor)
         guard result >= 0 else {
             throw .system(operation: "disconnect", subject: path, code: -result)
         }
         reportedRefusals.removeAll()
+        return leftover
     }
 
-    /// Whether the path still leads to this socket; `false` after somebody removed or replaced its file.
+    /// Whether the path still leads to this socket; `false` after somebody removed or replaced its
+    /// file.
     public var isReachable: Bool { FileIdentity(path: path) == file }
 
     /// Removes the socket's file, if it is still this socket's, and closes the socket.
@@ -111,6 +128,21 @@ public final class UnixgramListener {
         // The file goes first: a newcomer either finds it owned by a live socket or not at all.
         if isReachable { _ = cshims_file_remove(path) }
         _ = cshims_descriptor_close(descriptor)
+    }
+
+    /// Reads the queue of an attached socket empty. The limit is for a peer that lives and sends on:
+    /// a dead peer's queue, which its send buffer bounds, is shorter.
+    private func readLeftover() -> Leftover {
+        var leftover = Leftover()
+        var datagram = cshims_datagram()
+        for _ in 0..<Self.leftoverMax {
+            // No room is needed to learn a datagram's length.
+            guard cshims_socket_receive(descriptor, nil, 0, &datagram) >= 0 else { break }
+            if datagram.pidfd >= 0 { _ = cshims_descriptor_close(datagram.pidfd) }
+            leftover.frames += 1
+            leftover.bytes += Int(datagram.length)
+        }
+        return leftover
     }
 
     /// Switches what tells the sender of a datagram; returns whether pidfds are to be had.

@@ -5,8 +5,8 @@ public enum UnixgramWarning: Hashable, Sendable, CustomStringConvertible {
     /// The peer does not connect its socket, so this many frames at most wait for it.
     case queueLength(frames: Int)
 
-    /// Waiting frames below which a peer that does not connect loses many (a TCP window of 64 KiB is
-    /// 45 full frames).
+    /// Waiting frames below which a peer that does not connect loses many (a TCP window of 64 KiB
+    /// is 45 full frames).
     static let queueLengthMin = 64
     /// The value that systemd sets where it runs.
     private static let queueLengthAdvised = 512
@@ -19,8 +19,8 @@ public enum UnixgramWarning: Hashable, Sendable, CustomStringConvertible {
             "the send buffer is \(effective) bytes, not \(asked): raise the limit with "
                 + "`sysctl -w net.core.wmem_max=\((asked + 1) / 2)`"
         case .queueLength(let frames):
-            "this peer sends without connecting, so at most \(frames) frames wait for it: run "
-                + "`sysctl -w net.unix.max_dgram_qlen=\(Self.queueLengthAdvised)` and start it again"
+            "this peer sends without connecting, so at most \(frames) frames wait for it: start "
+                + "it again after `sysctl -w net.unix.max_dgram_qlen=\(Self.queueLengthAdvised)`"
         }
     }
 }
