@@ -130,8 +130,8 @@ public final class UnixgramListener {
         _ = cshims_descriptor_close(descriptor)
     }
 
-    /// Reads the queue of an attached socket empty. The limit is for a peer that lives and sends on:
-    /// a dead peer's queue, which its send buffer bounds, is shorter.
+    /// Reads the queue of an attached socket empty. The limit is for a peer that lives and sends
+    /// on: a dead peer's queue, which its send buffer bounds, is shorter.
     private func readLeftover() -> Leftover {
         var leftover = Leftover()
         var datagram = cshims_datagram()
