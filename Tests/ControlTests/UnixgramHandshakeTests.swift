@@ -50,6 +50,13 @@ import Testing
         var outcome: HandshakeOutcome? = try listener.acceptNext()
         #expect(outcome?.attachment?.peer.pid == vm.pid)
         #expect(pidfdCount(of: vm.pid) == 1)
+        // The child answers every frame; what comes now comes without its sender's name.
+        RawPeer.send(frame(1), on: listener.descriptor)
+        #expect(waitReadable(listener.descriptor))
+        var bytes = [UInt8](repeating: 0, count: 2048)
+        var datagram = cshims_datagram()
+        #expect(cshims_socket_receive(listener.descriptor, &bytes, 2048, &datagram) == 60)
+        #expect(!datagram.has_credentials && datagram.pidfd == -1)
         outcome = nil
         #expect(pidfdCount(of: vm.pid) == 0)
     }
