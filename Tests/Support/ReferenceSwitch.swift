@@ -62,6 +62,11 @@ public struct ReferenceSwitch {
         stations = stations.filter { $0.value.port != port || $0.value.isPinned }
     }
 
+    /// Forgets the stations that have aged.
+    public mutating func sweep(now: UInt32) {
+        stations = stations.filter { isAlive($0.value, now: now) }
+    }
+
     /// Binds a station to a port.
     public mutating func pin(_ address: MACAddress, vlan: UInt16, port: PortID) {
         stations[Station(address: address, vlan: vlan)] = Sighting(

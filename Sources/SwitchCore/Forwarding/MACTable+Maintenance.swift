@@ -127,6 +127,16 @@ extension MACTable {
         return .done
     }
 
+    /// The home line of an address, for tests of the distribution.
+    @_spi(Testing)
+    public func homeLineIndex(of address: MACAddress, vlan: UInt16) -> Int {
+        Int(homeLine(of: MACEntryKey(address, vlan: vlan)))
+    }
+
+    /// How many lines the table has, for tests of the distribution.
+    @_spi(Testing)
+    public var lineCount: Int { Int(lineMask) + 1 }
+
     /// The live entries, in no order. Each was there at some moment of the call.
     public func entries(now: UInt32) -> [MACEntry] {
         var list: [MACEntry] = []

@@ -1,8 +1,6 @@
 import Support
-import SwitchCore
+@_spi(Testing) import SwitchCore
 import Testing
-
-@testable import SwitchCore
 
 /// How the table behaves when it, a bucket or a port's share is full.
 @Suite struct MACTableRoomTests {
@@ -104,12 +102,12 @@ import Testing
 
     /// Stations that share one home line of `table`.
     private func colliding(_ count: Int, in table: MACTable) -> [MACAddress] {
-        let wanted = table.homeLine(of: MACEntryKey(station(0), vlan: 0))
+        let wanted = table.homeLineIndex(of: station(0), vlan: 0)
         var found: [MACAddress] = []
         var number = 0
         while found.count < count {
-            let key = MACEntryKey(station(number), vlan: 0)
-            if table.homeLine(of: key) == wanted { found.append(station(number)) }
+            let candidate = station(number)
+            if table.homeLineIndex(of: candidate, vlan: 0) == wanted { found.append(candidate) }
             number += 1
         }
         return found
@@ -210,18 +208,20 @@ import Testing
     func `every pattern of addresses spreads over the lines like random numbers`(seed: UInt64) {
         let table = keeper.table(limit: 4096, seed: seed)
         var generator = SeededGenerator(seed: seed)
-        let lineCount = Int(table.lineMask) + 1
-        let patterns: [(String, (Int) -> MACEntryKey)] = [
-            ("consecutive", { MACEntryKey(station($0), vlan: 0) }),
-            ("every 256th", { MACEntryKey(station($0 * 256), vlan: 0) }),
-            ("first octets", { MACEntryKey(MACAddress(rawValue: UInt64($0) << 26), vlan: 0) }),
-            ("VLANs", { MACEntryKey(station($0 / 4096), vlan: UInt16($0 % 4096)) }),
+        let lineCount = table.lineCount
+        let patterns: [(String, (Int) -> (MACAddress, UInt16))] = [
+            ("consecutive", { (station($0), 0) }),
+            ("every 256th", { (station($0 * 256), 0) }),
+            ("first octets", { (MACAddress(rawValue: UInt64($0) << 26), 0) }),
+            ("VLANs", { (station($0 / 4096), UInt16($0 % 4096)) }),
         ]
-        let random = (0..<lineCount).map { _ in MACEntryKey(randomStation(&generator), vlan: 0) }
+        let random = (0..<lineCount).map { _ in (randomStation(&generator), 0 as UInt16) }
         let sets = patterns.map { name, key in (name, (0..<lineCount).map(key)) }
         for (name, keys) in sets + [("random", random)] {
             var load = Array(repeating: 0, count: lineCount)
-            for key in keys { load[Int(table.homeLine(of: key))] += 1 }
+            for (address, vlan) in keys {
+                load[table.homeLineIndex(of: address, vlan: vlan)] += 1
+            }
             let seedNote: Comment = "\(name), RINGSWITCH_SEED=\(seed)"
             // One key a line on average: Poisson leaves 36.8 % empty, 1 in 272 above four, and the
             // greatest load near eight. Patterns may be more even than chance, never less.
