@@ -42,9 +42,11 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     ///
     /// Both queues are rounded up to powers of two and held to the kernel's limits. Give the completion
     /// queue at least one place for every receive buffer and every staged send, then it cannot overflow.
+    /// - Precondition: the completion queue is no smaller than the submission queue; all are positive.
     /// - Throws: `RingError` that names what the system lacks or forbids.
     public init(submissionEntries: Int, completionEntries: Int, fileSlots: Int) throws(RingError) {
-        precondition(submissionEntries > 0 && completionEntries > 0 && fileSlots > 0)
+        precondition(submissionEntries > 0 && fileSlots > 0)
+        precondition(completionEntries >= submissionEntries)
         var created: OpaquePointer?
         let status = cshims_ring_create(
             UInt32(clamping: submissionEntries), UInt32(clamping: completionEntries), &created)

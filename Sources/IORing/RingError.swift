@@ -15,7 +15,8 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
     case absent(release: String)
     /// The kernel is too old for something that ringswitch needs.
     case featureMissing(String, since: String, release: String)
-    /// No memory, or RLIMIT_MEMLOCK is too low (kernels before 5.12 charge rings to it).
+    /// No memory, or RLIMIT_MEMLOCK is too low: without CAP_IPC_LOCK, Linux 6.18 charges the user with the
+    /// queues of every ring and a page for every buffer ring of up to 256 buffers.
     case outOfMemory(call: String, lockedBytesLimit: UInt64)
     /// The process may open no more descriptors, or a file table would exceed its limit.
     case tooManyDescriptors(call: String, limit: UInt64)

@@ -230,7 +230,7 @@ struct Receiver {
 
     init(buffers count: Int, length: Int = 2048, completions: Int = 256) throws {
         pair = try SocketPair()
-        ring = try TestRing(completions: completions)
+        ring = try TestRing(submissions: min(64, completions), completions: completions)
         pool = try TestPool(for: ring, count: count, length: length)
         try #require(ring.setFile(0, pair.near) == 0)
     }

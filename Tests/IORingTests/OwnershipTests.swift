@@ -67,7 +67,8 @@ import Testing
                 precondition(ring.armEventPoll(wake, tag: CompletionTag(rawValue: 1)))
                 _ = ring.enter()
             }
-            precondition((0..<1024).count(where: isOpen) == before)
+            // Other threads of the process may open a few of their own meanwhile; a leak shows fifty.
+            precondition((0..<1024).count(where: isOpen) < before + 25)
         }
     }
 
