@@ -77,7 +77,7 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
 }
 
 /// The keys of `[switch]` as a file gives them.
-struct SwitchSettings: Sendable {
+struct SwitchSettings: Equatable, Sendable {
     var name: String?
     var workers: Int?
     var runtimeDirectory: String?

@@ -73,10 +73,9 @@ public struct InterfaceAddress: Hashable, Sendable, CustomStringConvertible {
         return inet_pton(isIPv6 ? AF_INET6 : AF_INET, text, &bytes) == 1 ? bytes : nil
     }
 
-    /// One to three digits; a number such as "+24" or "024" is none.
+    /// A number without sign and without leading zeros.
     private static func prefix(_ text: String) -> Int? {
-        guard (1...3).contains(text.utf8.count), let length = Int(text), "\(length)" == text
-        else { return nil }
+        guard let length = Int(text), length >= 0, "\(length)" == text else { return nil }
         return length
     }
 }

@@ -109,7 +109,8 @@ struct TOMLLineIndex {
             if peek == UInt8(ascii: "\"") || peek == UInt8(ascii: "'") {
                 string()
                 // A key with escapes keeps them here and is not found again: it has no line.
-                keys.append(String(decoding: bytes[(start + 1)..<(position - 1)], as: UTF8.self))
+                let content = bytes[start..<position].dropFirst().dropLast()
+                keys.append(String(decoding: content, as: UTF8.self))
             } else {
                 while let byte = peek, !Self.endsBareKey(byte) { advance() }
                 keys.append(String(decoding: bytes[start..<position], as: UTF8.self))
@@ -133,8 +134,10 @@ struct TOMLLineIndex {
             advance()
             var count = 0
             while skipToMember(closing: "]") {
+                let start = position
                 note(path.index(count), at: line)
                 value(at: path.index(count))
+                if position == start { advance() }
                 count += 1
             }
         case UInt8(ascii: "{"):

@@ -1,0 +1,94 @@
+import Testing
+
+@testable import Control
+
+@Suite struct ConfigurationChangeTests {
+    private static let before = """
+        [[port]]
+        name = "vm{n}"
+        count = 3
+        type = "unixgram"
+
+        [[port]]
+        name = "host"
+        type = "tap"
+        device = "rs0"
+        """
+
+    private func change(to text: String) throws -> ConfigurationChange {
+        ConfigurationChange(from: try parse(Self.before), to: try parse(text))
+    }
+
+    @Test func `nothing changes between equal configurations`() throws {
+        let change = try change(to: Self.before)
+        #expect(change.isEmpty)
+        #expect(change.unchanged.map(\.name) == ["vm1", "vm2", "vm3", "host"])
+    }
+
+    @Test func `the order of ports is no change`() throws {
+        let change = try change(
+            to: """
+                [[port]]
+                name = "host"
+                type = "tap"
+                device = "rs0"
+
+                [[port]]
+                name = "vm{n}"
+                count = 3
+                type = "unixgram"
+                """)
+        #expect(change.isEmpty)
+        #expect(change.unchanged.map(\.name) == ["host", "vm1", "vm2", "vm3"])
+    }
+
+    @Test func `ports are added, removed, replaced and left alone`() throws {
+        let change = try change(
+            to: """
+                [[port]]
+                name = "vm2"
+                type = "unixgram"
+                mode = "0600"
+                queue_delay = "1ms"
+
+                [[port]]
+                name = "vm3"
+                type = "unixgram"
+                mode = "660"
+                path = "/run/ringswitch/vm3.sock"
+
+                [[port]]
+                name = "vm4"
+                type = "unixgram"
+
+                [[port]]
+                name = "host"
+                type = "unixgram"
+                """)
+        #expect(change.added.map(\.name) == ["vm4"])
+        #expect(change.removed.map(\.name) == ["vm1"])
+        #expect(change.unchanged.map(\.name) == ["vm3"])
+        #expect(change.replaced.map(\.new.name) == ["vm2", "host"])
+        #expect(change.replaced[0].keys == ["queue_delay", "mode"])
+        #expect(change.replaced[1].keys.prefix(2) == ["type", "path"])
+        #expect(change.replaced[1].old.type == .tap)
+        #expect(!change.isEmpty)
+    }
+
+    @Test func `keys that need a restart are named`() throws {
+        let change = try change(
+            to: """
+                [switch]
+                name = "lan1"
+                workers = 2
+                cpus = [0, 1]
+                runtime_dir = "/run/other"
+                mac_ageing = "60s"
+                mac_limit = 128
+
+                """ + Self.before)
+        #expect(
+            change.restartKeys == ["name", "workers", "cpus", "runtime_dir", "mac_limit"])
+        #expect(change.reloadedKeys == ["mac_ageing"])
+    }
+}
