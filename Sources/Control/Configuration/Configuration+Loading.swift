@@ -1,11 +1,15 @@
 import Glibc
 
+// From a file, or none, to a configuration: which file is read, and what can be wrong with it as a
+// file. What is wrong with its contents is for `ConfigurationDecoder` to say.
+
 extension Configuration {
     /// Reads a configuration from a file, from the usual place, or takes the defaults.
     ///
-    /// - Parameter file: the file that the user named; `nil` for the usual place, which may be empty.
-    /// - Throws: everything that is wrong: a named file that cannot be read, text that is no UTF-8 or
-    ///   no TOML, or every error of its contents at once.
+    /// - Parameter file: the file that the user named; `nil` for the usual place, where there may
+    ///   be none.
+    /// - Throws: everything that is wrong: a named file that cannot be read, text that is no UTF-8
+    ///   or no TOML, or every error of its contents at once.
     public static func load(
         file: String?, environment: ConfigurationEnvironment = .current
     ) throws(ConfigurationErrors) -> Configuration {
@@ -33,7 +37,8 @@ extension Configuration {
         try ConfigurationDecoder.decode(text, file: fileName, environment: environment)
     }
 
-    /// What the switch does without a file: four unixgram ports, vm1 to vm4, in the runtime directory.
+    /// What the switch does without a file: four unixgram ports, vm1 to vm4, in the runtime
+    /// directory.
     public static func defaults(
         environment: ConfigurationEnvironment = .current
     ) -> Configuration {

@@ -1,3 +1,6 @@
+// From a configuration back to text: TOML that `check` prints, and the reference of all keys. Both
+// follow from `ConfigurationSchema`.
+
 extension Configuration: CustomStringConvertible {
     /// The configuration as TOML with every key and no `count`; reading it gives an equal value.
     public var toml: String {
@@ -25,8 +28,9 @@ extension Configuration: CustomStringConvertible {
         return [
             "### `[switch]`", table(ConfigurationSchema.switchKeys),
             "### `[[port]]`, every type",
-            "`[port_defaults]` takes any of the port keys but `name`, `count`, `path` and `device`; "
-                + "keys of one type apply to ports of that type only.",
+            "`[port_defaults]` takes any of the port keys but "
+                + ports.filter { !$0.mayBeDefault }.map { "`\($0.name)`" }.joined(separator: ", ")
+                + "; keys of one type apply to ports of that type only.",
             table(ports.filter { $0.portType == nil }),
             "### `[[port]]` with `type = \"unixgram\"`",
             table(ports.filter { $0.portType == .unixgram }),

@@ -1,6 +1,8 @@
 /// What a reload has to do to get from one configuration to another.
 ///
-/// Ports are matched by name, whatever their order. A port with a changed key is replaced as a whole.
+/// Ports are matched by name, whatever their order. A port with a changed key is replaced as a
+/// whole. Where `restartKeys` is not empty, the new configuration as a whole cannot be reached by a
+/// running switch: a changed `runtime_dir`, for one, moves every relative path.
 public struct ConfigurationChange: Equatable, Sendable {
     /// A port that is in both, with other values.
     public struct Replacement: Equatable, Sendable {

@@ -54,7 +54,8 @@ struct ConfigurationDecoder {
                     at: node, key, nearest: nearest.map(Self.header),
                     known: Self.tables.map(Self.header)))
         }
-        var configuration = Configuration(switchSettings(members["switch"]), environment: environment)
+        var configuration = Configuration(
+            switchSettings(members["switch"]), environment: environment)
         let defaults = portDefaults(members["port_defaults"])
         let tables = portTables(members["port"])
         if tables?.isEmpty ?? !meantPorts {
@@ -76,7 +77,9 @@ struct ConfigurationDecoder {
 
     private mutating func switchSettings(_ node: TOMLNode?) -> SwitchSettings {
         var table = Table(settings: SwitchSettings())
-        guard let node, let members = members(of: node, as: "[switch]") else { return table.settings }
+        guard let node, let members = members(of: node, as: "[switch]") else {
+            return table.settings
+        }
         let keys = ConfigurationSchema.switchKeys
         let strangers = read(members, keys: keys, into: &table, portName: nil)
         for (key, node) in strangers {
@@ -86,10 +89,10 @@ struct ConfigurationDecoder {
         if let cpus = table.settings.cpus, !cpus.isEmpty, cpus.count != workers,
             !table.invalid.contains("workers"), let node = table.given["cpus"]
         {
+            let count = cpus.count == 1 ? "1 worker" : "\(cpus.count) workers"
             report(
                 ConfigurationProblem(
-                    node,
-                    "pins \(cpus.count) worker\(cpus.count == 1 ? "" : "s"), but workers is \(workers)",
+                    node, "pins \(count), but workers is \(workers)",
                     allowed: "one CPU for each worker, or none"))
         }
         return table.settings

@@ -37,7 +37,8 @@ enum ConfigurationSchema {
             "name", \.name, .template(.name), default: .required, mayBeDefault: false,
             "Unique name of the port; with `count`, `{n}` in it stands for 1 to `count`."),
         .init(
-            "count", \.count, .integer(1...Configuration.portLimit), default: .described("one port"),
+            "count", \.count, .integer(1...Configuration.portLimit),
+            default: .described("one port"),
             mayBeDefault: false,
             "Makes that many ports. `name`, and `path` and `device` where given, must have `{n}`; "
                 + "`netns` may."),

@@ -1,5 +1,5 @@
-/// Makes ports of `[[port]]` tables: expands `count`, fills in what depends on other keys, and checks
-/// what no single key can know.
+/// Makes ports of `[[port]]` tables: expands `count`, fills in what depends on other keys, and
+/// checks what no single key can know.
 ///
 /// Checks between keys look only at keys that could be read. An error that has its cause in
 /// `[port_defaults]` names the key there, once for all ports.
@@ -251,10 +251,11 @@ struct PortResolver {
             guard claim("device", "device \(device) \(netns)", port, "the device \(device)")
             else { return false }
             // An address that stands in the list twice has been reported with the list.
-            return port.isInvalid("address") || tap.addresses.allSatisfy { address in
-                let host = "address \(address.bytes) \(netns)"
-                return claim("address", host, port, "the address \(address)")
-            }
+            return port.isInvalid("address")
+                || tap.addresses.allSatisfy { address in
+                    let host = "address \(address.bytes) \(netns)"
+                    return claim("address", host, port, "the address \(address)")
+                }
         }
     }
 
@@ -267,7 +268,8 @@ struct PortResolver {
         }
         let line = owner.line.map { " (line \($0))" } ?? ""
         let isSame = owner.path == port.node.path
-        let same = (port.own.settings.count ?? 1) > 1 ? "would be that of several ports" : "is given twice"
+        let same =
+            (port.own.settings.count ?? 1) > 1 ? "would be that of several ports" : "is given twice"
         report(
             port.place(of: key).problem(
                 "\(what) \(isSame ? same : "is already that of \(owner.path)\(line)")"), port)

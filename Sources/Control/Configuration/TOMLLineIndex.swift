@@ -1,10 +1,11 @@
 /// The line of every table, key and array element of a TOML document.
 ///
 /// **Theory of operation.** The parser in use does not give out where a value stood, so this walks
-/// the text again. It is given only text that the parser took, so it needs no errors: it has to know
-/// just enough of TOML not to lose its way, which is where strings, comments, arrays and inline
-/// tables begin and end. A header `[a.b]` sets the table that following keys belong to; `[[a]]`
-/// adds an element to an array, and a later header that passes through `a` means its last element.
+/// the text again. It is given only text that the parser took, so it needs no errors: it has to
+/// know just enough of TOML not to lose its way, which is where strings, comments, arrays and
+/// inline tables begin and end. A header `[a.b]` sets the table that following keys belong to;
+/// `[[a]]` adds an element to an array, and a later header that passes through `a` means its last
+/// element.
 ///
 /// Text that the parser would refuse gives wrong lines at worst; every loop moves forward.
 struct TOMLLineIndex {
@@ -163,8 +164,8 @@ struct TOMLLineIndex {
         for _ in 0..<length { advance() }
         while let byte = peek {
             if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") {
-                let escape = bytes[position...]
-                if escape.starts(with: #"\u0000"#.utf8) || escape.starts(with: #"\U00000000"#.utf8) {
+                let zeros = [#"\u0000"#, #"\U00000000"#]
+                if zeros.contains(where: { bytes[position...].starts(with: $0.utf8) }) {
                     lineOfZeroEscape = lineOfZeroEscape ?? line
                 }
                 advance()

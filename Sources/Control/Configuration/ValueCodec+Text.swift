@@ -40,7 +40,7 @@ extension ValueCodec where Value == String {
                 return .wrong("\(TOMLText.quoted(text, limit: 60)) holds a control character")
             }
             let path = TextRule.normalized(text)
-            // The longest name of its own that the switch puts there must fit into a socket address.
+            // The longest of the switch's own names there must fit into a socket address.
             let own = Configuration.reservedFileNames.map(\.utf8.count).max() ?? 0
             guard path.utf8.count + 1 + own <= Configuration.socketPathLimit else {
                 return .wrong("is \(path.utf8.count) bytes long")
@@ -100,7 +100,8 @@ extension ValueCodec where Value == UInt32 {
     /// An existing user or group by name, or any by number.
     static func account(_ accounts: Accounts) -> Self {
         Self(
-            "\(accounts.noun)", allowed: "the name of a \(accounts.noun) of this machine, or a number",
+            "\(accounts.noun)",
+            allowed: "the name of a \(accounts.noun) of this machine, or a number",
             encode: { id in accounts.name(of: id).map { TOMLText.quoted($0) } ?? "\(id)" }
         ) {
             switch $0 {

@@ -91,7 +91,8 @@ extension ValueCodec where Value == Int {
 
     /// Whole seconds in `range`, as a string with a unit.
     static func seconds(_ range: ClosedRange<Int>) -> Self {
-        let nanoseconds = (range.lowerBound * TimeSpan.second)...(range.upperBound * TimeSpan.second)
+        let nanoseconds =
+            (range.lowerBound * TimeSpan.second)...(range.upperBound * TimeSpan.second)
         return span(
             nanoseconds, granularity: TimeSpan.second, examples: #""300s", "5m" or "1h""#)
     }
@@ -111,7 +112,9 @@ extension ValueCodec where Value == Int {
                     let correction = TimeSpan.correction(of: text).map { TOMLText.quoted($0) }
                     return .wrong("\(quoted) is not a duration", suggestion: correction)
                 }
-                guard range.contains(nanoseconds) else { return .wrong("\(quoted) is out of range") }
+                guard range.contains(nanoseconds) else {
+                    return .wrong("\(quoted) is out of range")
+                }
                 guard nanoseconds.isMultiple(of: granularity) else {
                     return .wrong("\(quoted) is not a whole number of seconds")
                 }

@@ -1,3 +1,6 @@
+// Broken configurations whose ports are numbered.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// Numbered ports.
     static let counts: [BrokenConfiguration] = [

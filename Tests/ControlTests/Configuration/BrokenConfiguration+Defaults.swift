@@ -1,3 +1,6 @@
+// Broken configurations by their `[port_defaults]`.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// `[port_defaults]`.
     static let portDefaults: [BrokenConfiguration] = [

@@ -1,3 +1,6 @@
+// Broken configurations that fail before any key is looked at.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// What is no configuration at all: bad TOML, wrong tables, no port.
     static let document: [BrokenConfiguration] = [

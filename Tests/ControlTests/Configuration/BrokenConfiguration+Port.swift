@@ -1,3 +1,6 @@
+// Broken configurations by a key that every port has.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// Keys that every port has.
     static let ports: [BrokenConfiguration] = [

@@ -1,3 +1,6 @@
+// Broken configurations with more than one error.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// More than one error at once, in the order of the file.
     static let several: [BrokenConfiguration] = [

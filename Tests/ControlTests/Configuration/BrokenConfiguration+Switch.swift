@@ -1,3 +1,6 @@
+// Broken configurations by a key of `[switch]`.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// Keys of `[switch]`.
     static let switchKeys: [BrokenConfiguration] = [

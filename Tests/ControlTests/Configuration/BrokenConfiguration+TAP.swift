@@ -1,3 +1,6 @@
+// Broken configurations by a key of a TAP port.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// Keys of `tap` ports.
     static let tapPorts: [BrokenConfiguration] = [

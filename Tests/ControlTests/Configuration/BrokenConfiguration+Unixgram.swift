@@ -1,3 +1,6 @@
+// Broken configurations by a key of a unixgram port.
+// Each case has the text and everything the user is told.
+
 extension BrokenConfiguration {
     /// Keys of `unixgram` ports.
     static let unixgramPorts: [BrokenConfiguration] = [

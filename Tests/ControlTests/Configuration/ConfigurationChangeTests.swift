@@ -2,6 +2,7 @@ import Testing
 
 @testable import Control
 
+/// What a reload finds changed.
 @Suite struct ConfigurationChangeTests {
     private static let before = """
         [[port]]

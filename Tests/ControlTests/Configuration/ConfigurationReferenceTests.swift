@@ -32,7 +32,7 @@ private func repositoryFile(_ name: String) -> String? {
         }
     }
 
-    /// The example says of its first two tables that they show defaults; so they must change nothing.
+    /// The example says that it shows defaults; so what it does not except must change nothing.
     @Test func `the example states the defaults`() throws {
         let text = try #require(repositoryFile("ringswitch.example.toml"))
         let example = try parse(text)

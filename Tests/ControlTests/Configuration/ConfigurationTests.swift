@@ -2,6 +2,7 @@ import Testing
 
 @testable import Control
 
+/// What a configuration that is right says: defaults, units, numbered ports, the way back to text.
 @Suite struct ConfigurationTests {
     /// One port of each kind, with nothing but what must be given.
     private static let least = """

@@ -2,6 +2,7 @@ import Testing
 
 @testable import Control
 
+/// Where things stand in a text; also in one that is cut off or no TOML.
 @Suite struct TOMLLineIndexTests {
     /// Lines by path, as people write paths.
     private func lines(_ text: String) -> [String: Int] {

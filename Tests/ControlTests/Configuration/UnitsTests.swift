@@ -2,6 +2,7 @@ import Testing
 
 @testable import Control
 
+/// The small readers of text: sizes, times, addresses, misspelt words.
 @Suite struct UnitsTests {
     @Test(arguments: [
         ("0", 0), ("1500", 1500), ("1500B", 1500), ("64KiB", 65536), ("1MiB", 1_048_576),
