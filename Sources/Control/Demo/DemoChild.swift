@@ -46,10 +46,14 @@ final class DemoChild {
             let text = FileManager.default.contents(atPath: path) ?? Data()
             return String(decoding: text, as: UTF8.self).split(separator: "\n").last.map(String.init)
         }
-        let code = process.exitCode ?? 0
-        return .failed(
-            program: name,
-            reason: words.first?.terminalSafe ?? "ended with exit code \(code) and said nothing")
+        guard var reason = words.first?.terminalSafe else {
+            let code = process.exitCode ?? 0
+            return .failed(program: name, reason: "ended with exit code \(code) and said nothing")
+        }
+        // Our own program says its name first, which would stand there twice.
+        let ownName = "ringswitch: "
+        if reason.hasPrefix(ownName) { reason.removeFirst(ownName.count) }
+        return .failed(program: name, reason: reason)
     }
 
     private static func open(_ path: String, _ flags: Int32) throws(SystemFailure) -> Int32 {
