@@ -64,8 +64,8 @@ struct SpawnedProcess {
 
 /// One standard stream, closed when it goes out of scope but for the end that was kept.
 ///
-/// It is a socket pair: a pipe that no other child inherits takes pipe2(2), which Swift's Glibc does
-/// not offer, and a write to a socket can go without SIGPIPE.
+/// It is a socket pair: a pipe that no other child inherits takes pipe2(2), which Swift does not
+/// offer here, and a write to a socket can go without SIGPIPE.
 private struct StreamPair: ~Copyable {
     let ownEnd: Int32, childEnd: Int32
 
