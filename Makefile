@@ -15,12 +15,12 @@ SWIFT   ?= swift
 STEP    := scripts/step
 RELEASE := $(SWIFT) build -c release
 
-# What is about speed, budgets and the whole switch is tested in release; the rest, with its assertions, in debug.
-RELEASE_TESTS := EndToEndTests|Budget|Speed
-# What several threads touch at once is tested under the thread sanitizer ...
-THREAD_TESTS  := RCU|GracePeriod|Published|MACTable|Handover
-# ... and what gives memory back while traffic flows under the address sanitizer.
-MEMORY_TESTS  := Removal
+# Tests by what they need; the names are regular expressions over suites. What threads share is tested
+# under the thread sanitizer, what gives memory back while traffic flows under the address sanitizer.
+WHOLE_TESTS   := EndToEndTests
+RELEASE_TESTS := Budget|Speed
+THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|HandoverTests
+MEMORY_TESTS  := RemovalTests
 
 .PHONY: help
 help: ## lists the targets
@@ -37,23 +37,33 @@ demo: build ## real TCP between two isolated hosts through the switch; nothing i
 	.build/release/ringswitch demo
 
 .PHONY: test
-test: test-debug test-imports test-release test-budgets test-tsan test-asan smoke ## everything below, in this order
+test: test-debug test-imports test-whole test-release test-budgets test-tsan test-asan smoke ## everything below, in this order
 
 .PHONY: test-debug
-test-debug: needs-test ## all suites but the end-to-end ones, with assertions
-	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(RELEASE_TESTS)'
+test-debug: needs-test ## all suites but those of the next two, with assertions
+	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(WHOLE_TESTS)|$(RELEASE_TESTS)'
 
 .PHONY: test-imports
 test-imports: needs-build ## every import stands in Package.swift
 	@$(STEP) "imports" 10m $(SWIFT) build --explicit-target-dependency-import-check error
 
+# The tests look at the switch from outside, so they may be a debug build; the switch is the users' one.
+.PHONY: test-whole
+test-whole: needs-test guest ## end to end: the release binary with real peers
+	@$(STEP) "release binaries" 10m $(RELEASE)
+	@RINGSWITCH_BINARIES='$(CURDIR)/.build/release' \
+	    $(STEP) "tests, end to end" 15m scripts/swift-test --no-parallel --filter '$(WHOLE_TESTS)'
+
+# `swift test` compiles for @testable, which changes every module: in its own folder it leaves .build alone.
 .PHONY: test-release
-test-release: needs-test guest ## end to end, budgets, speed: the binary that users run
-	@$(STEP) "tests, release" 20m scripts/swift-test -c release --filter '$(RELEASE_TESTS)'
+test-release: needs-test ## budgets and speed inside the process, in release
+	@$(STEP) "tests, release" 15m scripts/swift-test -c release --scratch-path .build-release-tests \
+	    --no-parallel --filter '$(RELEASE_TESTS)'
 
 .PHONY: test-budgets
 test-budgets: build ## no allocation, lock or reference count in the hot functions of the release binary
 	@scripts/need budgets
+	@$(STEP) "hot functions, self-test" 2m scripts/budgets --self-test
 	@$(STEP) "hot functions" 5m scripts/budgets .build/release/ringswitch
 
 .PHONY: test-tsan

@@ -4,11 +4,8 @@ import Testing
 
 /// The real `ringswitch`, running on a configuration of the test.
 final class SwitchProcess: Sendable {
-    /// The binary that was built with this test bundle, which lies beside it.
-    static let executable: String = {
-        let bundle = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        return bundle.deletingLastPathComponent().appendingPathComponent("ringswitch").path
-    }()
+    /// The binary under test.
+    static let executable = program("ringswitch")
 
     /// Where the switch keeps its sockets.
     let directory: TemporaryDirectory
@@ -16,7 +13,8 @@ final class SwitchProcess: Sendable {
     let process: ChildProcess
 
     /// Starts a switch and waits until it answers.
-    /// - Parameter configuration: the TOML text; `runtime_dir` is added to its `[switch]` table.
+    /// - Parameter configuration: the TOML text, which begins with its `[switch]` table if it has
+    ///   one; `runtime_dir` is added there.
     init(_ configuration: String, in directory: TemporaryDirectory? = nil) async throws {
         self.directory = try directory ?? TemporaryDirectory()
         let text = "[switch]\nruntime_dir = \"\(self.directory.path)\"\n"
@@ -25,6 +23,18 @@ final class SwitchProcess: Sendable {
             to: "ringswitch.toml")
         process = try ChildProcess([Self.executable, "run", "--config", file])
         try await waitUntil("it answers", within: .seconds(20)) { _ in true }
+    }
+
+    /// The path of an executable of this package.
+    ///
+    /// It lies in the directory that the environment variable RINGSWITCH_BINARIES names, else beside
+    /// the test bundle: so a debug build of the tests can look at release builds of the programs.
+    static func program(_ name: String) -> String {
+        if let directory = ProcessInfo.processInfo.environment["RINGSWITCH_BINARIES"] {
+            return directory + "/" + name
+        }
+        let bundle = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        return bundle.deletingLastPathComponent().appendingPathComponent(name).path
     }
 
     /// The path of a port's socket, for a port whose `path` is `name`.
