@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 
 /// A program under the control of a test: what it prints, how it ends, lines to its standard input.
@@ -58,6 +59,12 @@ final class ChildProcess: Sendable {
         -> Result
     {
         try await ChildProcess(command).result(within: limit)
+    }
+
+    /// Whether `program` is found in PATH.
+    static func isInstalled(_ program: String) -> Bool {
+        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+            .contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(program)") }
     }
 
     /// Writes a line to the child's standard input; a child that ended does not read it.

@@ -31,12 +31,10 @@ final class Guest: Sendable {
         .deletingLastPathComponent().appendingPathComponent("../../../.build/guest").standardized
 
     /// Whether guests can be booted here.
-    static let isAvailable: Bool = {
-        let files = FileManager.default
-        return files.isReadableFile(atPath: image.appendingPathComponent("initramfs.gz").path)
-            && (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-                .contains { files.isExecutableFile(atPath: "\($0)/qemu-system-x86_64") }
-    }()
+    static let isAvailable =
+        ChildProcess.isInstalled("qemu-system-x86_64")
+        && FileManager.default.isReadableFile(
+            atPath: image.appendingPathComponent("initramfs.gz").path)
 
     /// Comment of a test that needs guests and has none.
     static let requirement = "guests need QEMU and .build/guest (make guest)"
