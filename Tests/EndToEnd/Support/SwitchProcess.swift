@@ -27,8 +27,8 @@ final class SwitchProcess: Sendable {
 
     /// The path of an executable of this package.
     ///
-    /// It lies in the directory that the environment variable RINGSWITCH_BINARIES names, else beside
-    /// the test bundle: so a debug build of the tests can look at release builds of the programs.
+    /// It lies in the directory that the environment variable RINGSWITCH_BINARIES names, else
+    /// beside the test bundle: a debug build of the tests can look at release builds of programs.
     static func program(_ name: String) -> String {
         if let directory = ProcessInfo.processInfo.environment["RINGSWITCH_BINARIES"] {
             return directory + "/" + name
