@@ -80,8 +80,15 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: houseRules),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["CShimsSystem", "Support", "Control"], path: "Tests/EndToEnd",
+            swiftSettings: houseRules),
 
         // Measuring tools: traffic generator, and the C cables that the switch is held against.
+        .executableTarget(
+            name: "micro", dependencies: ["SwitchCore", "Support"], path: "bench/micro",
+            swiftSettings: houseRules),
         .executableTarget(name: "loadgen", path: "bench/loadgen"),
         .executableTarget(
             name: "cable-uring", path: "bench/baseline/uring",

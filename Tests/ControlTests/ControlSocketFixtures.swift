@@ -81,7 +81,7 @@ extension MACReport {
 }
 
 /// A directory of its own under /tmp, short enough for socket paths, gone at the end.
-struct TemporaryDirectory: ~Copyable {
+struct ControlSocketDirectory: ~Copyable {
     let path: String
 
     init() {
@@ -98,7 +98,7 @@ func withServer<Result>(
     _ service: any SwitchInterface = StubSwitch(),
     _ body: (ControlClient, ControlServer) async throws -> Result
 ) async throws -> Result {
-    let directory = TemporaryDirectory()
+    let directory = ControlSocketDirectory()
     let server = ControlServer(
         path: directory.path + "/control.sock", service: service, logger: .quiet)
     try await server.start()

@@ -115,7 +115,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `a stale socket is replaced`() async throws {
-        let directory = TemporaryDirectory()
+        let directory = ControlSocketDirectory()
         let path = directory.path + "/control.sock"
         close(makeUnixSocket(at: path, listening: true))
         #expect(throws: ControlClientError.stale(path)) {
@@ -142,7 +142,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `a file that is no socket is left alone`() async throws {
-        let directory = TemporaryDirectory()
+        let directory = ControlSocketDirectory()
         let path = directory.path + "/control.sock"
         try Data("precious".utf8).write(to: URL(filePath: path))
         let server = ControlServer(path: path, service: StubSwitch(), logger: .quiet)
@@ -153,7 +153,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `stop leaves a successor's socket in place`() async throws {
-        let directory = TemporaryDirectory()
+        let directory = ControlSocketDirectory()
         let path = directory.path + "/control.sock"
         let server = ControlServer(path: path, service: StubSwitch(), logger: .quiet)
         try await server.start()
@@ -176,7 +176,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `the longest path works`() async throws {
-        let directory = TemporaryDirectory()
+        let directory = ControlSocketDirectory()
         let file = String(repeating: "y", count: 106 - directory.path.utf8.count)
         let path = directory.path + "/" + file
         #expect(path.utf8.count == 107)

@@ -183,7 +183,10 @@ final class UnixgramPort: ManagedPort {
     private func listenAgain() {
         guard let listener else { return }
         do throws(PortError) {
-            try listener.listenAgain()
+            let leftover = try listener.listenAgain()
+            host.count(id, .receivedFrames, UInt64(leftover.frames))
+            host.count(id, .receivedBytes, UInt64(leftover.bytes))
+            host.count(id, dropped: .noPeer, UInt64(leftover.frames))
             listen()
         } catch {
             fail(error)
