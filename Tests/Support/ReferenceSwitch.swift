@@ -20,7 +20,6 @@ public struct ReferenceSwitch {
         var destination: MACAddress
         var source: MACAddress
         var vlan: UInt16
-        var isTagged: Bool
     }
 
     /// What a port has counted.
@@ -101,8 +100,7 @@ public struct ReferenceSwitch {
         let port = ports[item.ingress.index]
         if !port.isAttached { return .drop(.portRemoved) }
         guard let header = parse(item.bytes) else { return .drop(.runt) }
-        let limit = Int(port.maxFrame) + (header.isTagged ? 4 : 0)
-        if item.bytes.count > limit { return .drop(.oversize) }
+        if item.bytes.count > Int(port.maxFrame) { return .drop(.oversize) }
         if header.source.isGroup || header.source.isZero { return .drop(.invalidSource) }
         learn(header, from: item.ingress, now: now)
         return header.destination.isReserved ? .drop(.reservedAddress) : nil
@@ -123,7 +121,7 @@ public struct ReferenceSwitch {
             if known.port == item.ingress { return .drop(.filtered) }
             let egress = ports[known.port.index]
             if egress.isAttached {
-                let limit = Int(egress.maxFrame) + (header.isTagged ? 4 : 0)
+                let limit = Int(egress.maxFrame)
                 let isOwn = egress.worker == ports[item.ingress.index].worker
                 if isOwn && item.bytes.count > limit {
                     return .drop(.tooBig, egress: known.port)
@@ -160,11 +158,10 @@ public struct ReferenceSwitch {
         }
         var header = Header(
             destination: MACAddress(rawValue: number(0..<6)),
-            source: MACAddress(rawValue: number(6..<12)), vlan: 0, isTagged: false)
+            source: MACAddress(rawValue: number(6..<12)), vlan: 0)
         if [0x8100, 0x88A8].contains(number(12..<14)) {
             guard bytes.count >= 18 else { return nil }
             header.vlan = UInt16(number(14..<16) & 0x0FFF)
-            header.isTagged = true
         }
         return header
     }

@@ -89,13 +89,13 @@ import Testing
         #expect(fixture.classify(batch) == [.flood])
     }
 
-    @Test func `a frame longer than the ingress port's maximum is oversize, a tag is free`() {
+    @Test func `a frame longer than the ingress port's maximum is oversize, its tag included`() {
         let fixture = ClassifierFixture(ports: attached(2, maxFrame: 100))
         let lengths = [99, 100, 101]
         let untagged = lengths.map { frame(a, to: b, from: port0, length: $0) }
         #expect(fixture.classify(untagged) == [.flood, .flood, .drop(.oversize)])
         for vlan in [0, 5] as [UInt16] {
-            let tagged = lengths.map { frame(a, to: b, from: port0, length: $0 + 4, vlan: vlan) }
+            let tagged = lengths.map { frame(a, to: b, from: port0, length: $0, vlan: vlan) }
             #expect(fixture.classify(tagged) == [.flood, .flood, .drop(.oversize)])
         }
     }
@@ -118,7 +118,7 @@ import Testing
         #expect(fixture.counts(of: port1).drops == [.tooBig: 1])
         #expect(fixture.counts(of: port0).drops.isEmpty)
         _ = fixture.classify([frame(b, to: a, from: port1, vlan: 9)])
-        let tagged = [104, 105, 104].map { frame(a, to: b, from: port0, length: $0, vlan: 9) }
+        let tagged = [100, 101, 100].map { frame(a, to: b, from: port0, length: $0, vlan: 9) }
         #expect(fixture.classify(tagged) == [sent, tooBig, sent])
     }
 
