@@ -15,6 +15,9 @@
 
 struct cshims_ring {
     struct io_uring uring;
+    uint64_t owner;        // the number of the thread that enabled it, 0 before
+    bool is_registered;    // with the owner's thread, at `registered_index`
+    int registered_index;
 };
 
 // SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1): completions are posted only inside our own enter, so
@@ -41,8 +44,51 @@ int cshims_ring_create(uint32_t submissions, uint32_t completions, struct cshims
     return 0;
 }
 
+// A number for every thread that asks; unlike pthread_t and the kernel's thread id it is never used
+// again for another thread.
+static uint64_t thread_number(void)
+{
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t number;
+    if (number == 0)
+        number = ++last;
+    return number;
+}
+
+static bool is_owner(const struct cshims_ring *ring)
+{
+    return ring->owner == thread_number();
+}
+
+// The registration of a ring is an index in a table of the calling thread, so all of it is done by
+// hand here: liburing would undo it on whatever thread destroys the ring, at the same index of
+// another table.
+static void register_self(struct cshims_ring *ring)
+{
+    struct io_uring_rsrc_update update = {.offset = -1U, .data = (uint64_t)ring->uring.ring_fd};
+    // A registered ring saves the descriptor lookup of every enter (about 5 %). A thread has
+    // sixteen such places; where they are taken the plain descriptor does the same, so a refusal is
+    // no error.
+    long count = syscall(
+        SYS_io_uring_register, ring->uring.ring_fd, IORING_REGISTER_RING_FDS, &update, 1);
+    if (count == 1) {
+        ring->is_registered = true;
+        ring->registered_index = (int)update.offset;
+    }
+}
+
+static void unregister_self(struct cshims_ring *ring)
+{
+    struct io_uring_rsrc_update update = {.offset = (uint32_t)ring->registered_index};
+    (void)syscall(
+        SYS_io_uring_register, ring->uring.ring_fd, IORING_UNREGISTER_RING_FDS, &update, 1);
+    ring->is_registered = false;
+}
+
 void cshims_ring_destroy(struct cshims_ring *ring)
 {
+    if (ring->is_registered && is_owner(ring))
+        unregister_self(ring);
     io_uring_queue_exit(&ring->uring);
     free(ring);
 }
@@ -69,9 +115,8 @@ int cshims_ring_enable(struct cshims_ring *ring)
         SYS_io_uring_register, ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (status < 0)
         return -errno;
-    // A registered ring saves the descriptor lookup of every enter (about 5 %). A thread has sixteen
-    // such places; where they are taken the plain descriptor does the same, so a refusal is no error.
-    (void)io_uring_register_ring_fd(&ring->uring);
+    ring->owner = thread_number();
+    register_self(ring);
     return 0;
 }
 
@@ -79,10 +124,16 @@ int cshims_ring_enter(
     const struct cshims_ring *ring, uint32_t submissions, uint32_t completions,
     int64_t timeout_nanoseconds)
 {
-    const struct io_uring *uring = &ring->uring;
+    // The kernel's own answer to another thread, but for a registered ring, whose index would name
+    // another ring, or none, in that thread's table.
+    if (ring->owner != 0 && !is_owner(ring))
+        return -EEXIST;
     unsigned flags = IORING_ENTER_GETEVENTS;
-    if (uring->enter_ring_fd != uring->ring_fd)
+    int descriptor = ring->uring.ring_fd;
+    if (ring->is_registered) {
         flags |= IORING_ENTER_REGISTERED_RING;
+        descriptor = ring->registered_index;
+    }
     struct __kernel_timespec limit;
     struct io_uring_getevents_arg argument;
     void *extra = NULL;
@@ -97,8 +148,7 @@ int cshims_ring_enter(
         flags |= IORING_ENTER_EXT_ARG;
     }
     long status = syscall(
-        SYS_io_uring_enter, uring->enter_ring_fd, submissions, completions, flags, extra,
-        extra_size);
+        SYS_io_uring_enter, descriptor, submissions, completions, flags, extra, extra_size);
     return status < 0 ? -errno : (int)status;
 }
 
@@ -143,7 +193,8 @@ int cshims_ring_supports(struct cshims_ring *ring, uint8_t opcode)
     struct io_uring_probe *probe = io_uring_get_probe_ring(&ring->uring);
     if (probe == NULL)
         return 0;
-    // Not io_uring_opcode_supported(): the library's own list of opcodes is older than the kernel's.
+    // Not io_uring_opcode_supported(): the library's own list of opcodes is older than the
+    // kernel's.
     int supported = opcode <= probe->last_op && opcode < probe->ops_len
         && (probe->ops[opcode].flags & IO_URING_OP_SUPPORTED) != 0;
     io_uring_free_probe(probe);

@@ -1,37 +1,41 @@
 // A provided-buffer ring and the pool behind it: memory that the kernel receives frames into.
 //
-// Two mappings. The ring is an array of 16-byte entries read by the kernel; its tail lives in the spare
-// half-word of entry 0, so entries are written field by field:
+// Two mappings. The ring is an array of 16-byte entries read by the kernel; its tail lives in the
+// spare half-word of entry 0, so entries are written field by field:
 //
-//     offset 0   UInt64  address of the frame      we write, the kernel reads
-//     offset 8   UInt32  length of the buffer      we write, the kernel reads
-//     offset 12  UInt16  buffer id                 we write, the kernel reads
-//     offset 14  UInt16  entry 0 only: the tail    one release store a batch (`publish`), pairs with
-//                                                  the kernel's acquire when it picks a buffer
+//     offset 0   UInt64  address of the frame    we write, the kernel reads
+//     offset 8   UInt32  length of the buffer    we write, the kernel reads
+//     offset 12  UInt16  buffer id               we write, the kernel reads
+//     offset 14  UInt16  entry 0 only: the tail  one release store a batch (`publish`), pairs with
+//                                                the kernel's acquire when it picks a buffer
 //
-// The pool is `count` strides; every stride begins with 16 bytes of headroom, so that a header can be put
-// before a frame in place:
+// The pool is `count` strides; every stride begins with 16 bytes of headroom, so that a header can
+// be put before a frame in place:
 //
 //     | headroom 16 | bufferLength ... | pad |
 //
-// A stride is an odd number of cache lines. Then the first lines of the buffers spread over all sets of
-// the L1 cache, where a stride that is a multiple of 4096 would put all of them into the same set.
+// A stride is an odd number of cache lines. Then the first lines of the buffers spread over all
+// sets of the L1 cache, where a stride that is a multiple of 4096 would put all of them into the
+// same set.
 //
 // The kernel writes into the pool as long as a receive of the group is armed and the group is
-// registered. Freeing it earlier corrupts whatever the memory is used for next, so a registered pool
-// traps when it is destroyed.
+// registered. Freeing it earlier corrupts whatever the memory is used for next, so a registered
+// pool traps when it is destroyed.
 
 internal import CShimsRing
 public import Synchronization
 
 /// A group of receive buffers that a ring's multishot requests choose from.
 ///
-/// A buffer is the kernel's after `giveBack` and `publish`, and the owner's from the completion that
-/// names it.
+/// A buffer is the kernel's after `giveBack` and `publish`, and the owner's from the completion
+/// that names it.
+///
 /// Thread-safety: none; it belongs to the owner of the ring it is registered with.
+///
 /// Source: io_uring_setup_buf_ring(3), io_uring_buf_ring_add(3).
-// Sendable: one owner (~Copyable), moved between threads like the ring.
 public struct BufferRing: ~Copyable, @unchecked Sendable {
+    // Sendable: one owner (~Copyable), moved between threads like the ring.
+
     /// Bytes kept free in front of every frame.
     @inlinable public static var headroom: Int { 16 }
 
@@ -111,8 +115,8 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
 
     /// Takes the group from the ring; all buffers are the owner's again.
     ///
-    /// Receives of the group that are still armed end with -ENOBUFS at their next datagram; cancel them
-    /// and reap their last completions before.
+    /// Receives of the group that are still armed end with -ENOBUFS at their next datagram; cancel
+    /// them and reap their last completions before.
     /// - Precondition: it is registered with this ring.
     /// - Throws: `RingError.systemCall`; it then stays registered.
     public mutating func unregister(from ring: inout Ring) throws(RingError) {
@@ -170,7 +174,8 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
         (length + unit - 1) / unit * unit
     }
 
-    private static func map(_ length: Int, huge: Bool) throws(RingError) -> UnsafeMutableRawPointer {
+    private static func map(_ length: Int, huge: Bool) throws(RingError) -> UnsafeMutableRawPointer
+    {
         var memory: UnsafeMutableRawPointer?
         let status = cshims_memory_map(UInt64(length), huge, &memory)
         guard status == 0, let memory else {

@@ -1,4 +1,5 @@
-// One completion, laid out as the kernel's struct io_uring_cqe, so that reaping is a copy of memory:
+// One completion, laid out as the kernel's struct io_uring_cqe, so that reaping is a copy of
+// memory:
 //
 //     offset 0   UInt64  user_data   the tag of the request
 //     offset 8   Int32   res         a count of bytes, or -errno
@@ -20,6 +21,7 @@ public struct Completion: Sendable {
     /// IORING_CQE_F_* bits, with the buffer id in the upper half.
     public let flags: UInt32
 
+    /// Makes a completion as the kernel would, for tests that play it.
     @inlinable
     public init(tag: CompletionTag, result: Int32, flags: UInt32) {
         self.tag = tag

@@ -1,9 +1,9 @@
 // Our end of the completion queue: completions from the head (ours) up to the tail (the kernel's).
 //
-// With DEFER_TASKRUN the kernel posts only inside our own io_uring_enter, so the queue stands still while
-// it is read. The acquire load of the tail pairs with the kernel's release after writing completions; the
-// release store of the head pairs with the kernel's acquire before it writes over them. The type is
-// pure, like SubmissionQueue.
+// With DEFER_TASKRUN the kernel posts only inside our own io_uring_enter, so the queue stands still
+// while it is read. The acquire load of the tail pairs with the kernel's release after writing
+// completions; the release store of the head pairs with the kernel's acquire before it writes over
+// them. The type is pure, like SubmissionQueue.
 
 internal import Synchronization
 

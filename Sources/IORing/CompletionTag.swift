@@ -17,6 +17,7 @@ public struct CompletionTag: RawRepresentable, Hashable, Sendable {
     /// The 64 bits as the kernel carries them.
     public let rawValue: UInt64
 
+    /// Takes the 64 bits that the kernel brought back.
     @inlinable
     public init(rawValue: UInt64) {
         self.rawValue = rawValue

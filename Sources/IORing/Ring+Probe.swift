@@ -1,13 +1,16 @@
-// Whether this system can do what ringswitch needs, asked of the kernel and not of its version number.
+// Whether this system can do what ringswitch needs, asked of the kernel and not of its version
+// number.
 //
-// The probe makes a small ring the way a worker does, enables it, asks for the opcodes and registers a
-// buffer ring. What fails is named; the newest need is READ_MULTISHOT, so that Linux 6.7 has everything.
+// The probe makes a small ring the way a worker does, enables it, asks for the opcodes and
+// registers a buffer ring. What fails is named; the newest need is READ_MULTISHOT, so that Linux
+// 6.7 has everything.
 
 internal import CShimsRing
 internal import Glibc
 
 extension Ring {
-    /// Tries on the calling thread everything that a worker's ring needs, and leaves nothing behind.
+    /// Tries on the calling thread everything that a worker's ring needs, and leaves nothing
+    /// behind.
     /// - Throws: `RingError` that names the first thing missing, and the remedy.
     public static func probe() throws(RingError) {
         try probeSetup()
@@ -28,7 +31,8 @@ extension Ring {
         try buffers.unregister(from: &ring)
     }
 
-    /// Sets rings up with one flag more each time; the first that the kernel does not know is named.
+    /// Sets rings up with one flag more each time; the first that the kernel does not know is
+    /// named.
     private static func probeSetup() throws(RingError) {
         var flags: UInt32 = 0
         for need in neededSetup {

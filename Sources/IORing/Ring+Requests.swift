@@ -1,13 +1,14 @@
 // The requests of set-up and of tearing down: armed once, then they answer many times.
 //
-// Each takes one submission entry and is submitted by the next `enter`. Where the queue is full, the
-// request first submits what is staged (which may leave completions to reap); it fails only if the kernel
-// takes nothing.
+// Each takes one submission entry and is submitted by the next `enter`. Where the queue is full,
+// the request first submits what is staged (which may leave completions to reap); it fails only if
+// the kernel takes nothing.
 
 internal import CShimsRing
 
 extension Ring {
-    /// Receives datagrams into the buffers of a group, one completion each, until `hasMore` is missing.
+    /// Receives datagrams into the buffers of a group, one completion each, until `hasMore` is
+    /// missing.
     ///
     /// `result` is the datagram's real length, even where the buffer was too short for it.
     /// - Returns: `false` if the submission queue is full and stays so.
@@ -19,8 +20,8 @@ extension Ring {
         return true
     }
 
-    /// Reads frames of a TAP device into the buffers of a group, one completion each, until `hasMore` is
-    /// missing. A frame longer than its buffer is cut without a sign.
+    /// Reads frames of a TAP device into the buffers of a group, one completion each, until
+    /// `hasMore` is missing. A frame longer than its buffer is cut without a sign.
     /// - Returns: `false` if the submission queue is full and stays so.
     public mutating func armTapRead(
         fileSlot: Int, bufferGroup: UInt16, tag: CompletionTag
@@ -30,7 +31,8 @@ extension Ring {
         return true
     }
 
-    /// Asks once for any of `events` (poll(2) bits) of a registered file; the result is the ready mask.
+    /// Asks once for any of `events` (poll(2) bits) of a registered file; the result is the ready
+    /// mask.
     ///
     /// POLLOUT of a socket that is not full is answered at once: ask only after -EAGAIN.
     /// - Returns: `false` if the submission queue is full and stays so.
@@ -40,8 +42,9 @@ extension Ring {
         return true
     }
 
-    /// Answers every signal of a wake, until `hasMore` is missing. Signals close together may share one
-    /// completion; the wake needs no reading. A signal given before it is armed is answered too.
+    /// Answers every signal of a wake, until `hasMore` is missing. Signals close together may share
+    /// one completion; the wake needs no reading. A signal given before it is armed is answered
+    /// too.
     /// - Returns: `false` if the submission queue is full and stays so.
     public mutating func armEventPoll(_ wake: Wake, tag: CompletionTag) -> Bool {
         guard let entry = nextEntry() else { return false }
@@ -49,8 +52,8 @@ extension Ring {
         return true
     }
 
-    /// Cancels everything armed on a registered file: each answers -ECANCELED without `hasMore`, and
-    /// `tag` answers how many there were (0 if none).
+    /// Cancels everything armed on a registered file: each answers -ECANCELED without `hasMore`,
+    /// and `tag` answers how many there were (0 if none).
     ///
     /// The slot must still hold the file, else the answer is -EBADF and the requests stay armed.
     /// - Returns: `false` if the submission queue is full and stays so.

@@ -4,8 +4,8 @@ internal import Glibc
 
 /// Why io_uring cannot be used.
 public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// kernel.io_uring_disabled forbids it: 1 to all but CAP_SYS_ADMIN and one group (-1 is none), 2 to
-    /// everybody.
+    /// kernel.io_uring_disabled forbids it: 1 to all but CAP_SYS_ADMIN and one group (-1 is none),
+    /// 2 to everybody.
     case disabledBySysctl(value: Int, group: Int)
     /// A seccomp filter answers in the kernel's place, as in containers.
     case blockedByFilter(errno: Int32)
@@ -15,14 +15,15 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
     case absent(release: String)
     /// The kernel is too old for something that ringswitch needs.
     case featureMissing(String, since: String, release: String)
-    /// No memory, or RLIMIT_MEMLOCK is too low: without CAP_IPC_LOCK, Linux 6.18 charges the user with the
-    /// queues of every ring and a page for every buffer ring of up to 256 buffers.
+    /// No memory, or RLIMIT_MEMLOCK is too low: without CAP_IPC_LOCK, Linux 6.18 charges the user
+    /// with the queues of every ring and a page for every buffer ring of up to 256 buffers.
     case outOfMemory(call: String, lockedBytesLimit: UInt64)
     /// The process may open no more descriptors, or a file table would exceed its limit.
     case tooManyDescriptors(call: String, limit: UInt64)
     /// Any other failure of a system call, with its errno.
     case systemCall(String, Int32)
 
+    /// A sentence for people: what is missing, and the remedy.
     public var description: String {
         switch self {
         case .disabledBySysctl(let value, let group):
@@ -65,8 +66,8 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
     private static func memoryDescription(call: String, limit: UInt64) -> String {
         guard limit != UInt64.max else { return "\(call) failed: out of memory (ENOMEM)" }
         return "\(call) failed: out of memory (ENOMEM); locked memory is limited to "
-            + "\(limit / 1024) KiB (RLIMIT_MEMLOCK): raise it with `ulimit -l`, or LimitMEMLOCK= in "
-            + "a systemd unit"
+            + "\(limit / 1024) KiB (RLIMIT_MEMLOCK): raise it with `ulimit -l`, or LimitMEMLOCK= "
+            + "in a systemd unit"
     }
 
     private static func name(_ errno: Int32) -> String {

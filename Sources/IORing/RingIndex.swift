@@ -3,10 +3,11 @@
 
 package import Synchronization
 
-/// A free-running position in a queue shared with the kernel; it wraps at 2^32 and is masked on use.
+/// A free-running position in a queue shared with the kernel; it wraps at 2^32 and is masked on
+/// use.
 ///
-/// Distances are right across the wrap because a queue holds far fewer than 2^32 entries (the kernel's
-/// limits are 32,768 submissions and 65,536 completions).
+/// Distances are right across the wrap because a queue holds far fewer than 2^32 entries (the
+/// kernel's limits are 32,768 submissions and 65,536 completions).
 package struct RingIndex: Equatable {
     package let rawValue: UInt32
 

@@ -1,12 +1,13 @@
 // The request of the hot path: what a turn decides, one value for each frame and egress port.
 //
-// It becomes one unlinked submission entry that never blocks. It ends inside the `enter` that submits it,
-// in the order of staging, and completes with a CQE only if it fails; so after that `enter` and a
-// `reap`, every frame without a completion was accepted and no request refers to a buffer any more.
+// It becomes one unlinked submission entry that never blocks. It ends inside the `enter` that
+// submits it, in the order of staging, and completes with a CQE only if it fails; so after that
+// `enter` and a `reap`, every frame without a completion was accepted and no request refers to a
+// buffer any more.
 //
-// Rejected: sends without MSG_DONTWAIT (Linux 6.18 parks a datagram for a full peer, then delivers an empty
-// one in its place and loses the frame); links between entries (they run later than the submission,
-// from deferred work, and 40-75 % of frames were out of order).
+// Rejected: sends without MSG_DONTWAIT (Linux 6.18 parks a datagram for a full peer, then delivers
+// an empty one in its place and loses the frame); links between entries (they run later than the
+// submission, from deferred work, and 40-75 % of frames were out of order).
 
 /// One frame to one file: a datagram to a connected socket, or a write to a TAP device.
 @frozen
@@ -26,6 +27,7 @@ public struct SendRequest {
     /// Whether the file is a TAP device, which is written to, and not a socket, which is sent to.
     public var isWrite: Bool
 
+    /// Describes a send, or a write where `isWrite` is set.
     @inlinable
     public init(
         address: UnsafeRawPointer, length: UInt32, fileSlot: UInt32, tag: CompletionTag,

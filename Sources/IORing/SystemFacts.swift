@@ -1,5 +1,6 @@
-// The surroundings of a refusal. Explaining is a pure function of these facts (`RingError.setupRefused`),
-// so that every sentence can be tested on a machine that refuses nothing.
+// The surroundings of a refusal. Explaining is a pure function of these facts
+// (`RingError.setupRefused`), so that every sentence can be tested on a machine that refuses
+// nothing.
 
 internal import CShimsRing
 
@@ -56,6 +57,7 @@ package struct SystemFacts: Equatable {
         var bytes = [CChar](repeating: 0, count: 8192)
         let count = cshims_file_read(path, &bytes, Int32(bytes.count))
         guard count >= 0 else { return nil }
-        return String(decoding: bytes.prefix(Int(count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(
+            decoding: bytes.prefix(Int(count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

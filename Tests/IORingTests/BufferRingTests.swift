@@ -14,7 +14,9 @@ import Testing
     @Test func `the first lines of the buffers spread over all sets of the L1 cache`() throws {
         let buffers = try BufferRing(group: 1, count: 64, bufferLength: 4096 - 16)
         var sets: Set<UInt> = []
-        for id in 0..<UInt16(64) { sets.insert(UInt(bitPattern: buffers.address(of: id)) / 64 % 64) }
+        for id in 0..<UInt16(64) {
+            sets.insert(UInt(bitPattern: buffers.address(of: id)) / 64 % 64)
+        }
         #expect(sets.count == 64)
     }
 

@@ -1,8 +1,8 @@
-// What the kernel tests share: descriptors that close themselves, a ring with a socket pair and a pool
-// behind it, waits with a limit, and threads of their own.
+// What the kernel tests share: descriptors that close themselves, a ring with a socket pair and a
+// pool behind it, waits with a limit, and threads of their own.
 //
-// Test functions here are synchronous, so each runs on one thread from its first line to its last: a ring
-// that it enables is its own.
+// Test functions here are synchronous, so each runs on one thread from its first line to its last:
+// a ring that it enables is its own.
 
 import Glibc
 import IORing
@@ -76,7 +76,8 @@ func tag(_ kind: UInt8, slot: Int = 0) -> CompletionTag {
     CompletionTag(kind: kind, port: 1, generation: 1, slot: slot)
 }
 
-/// A ring behind a reference, with the waits that tests need; `#expect` cannot look at what is ~Copyable.
+/// A ring behind a reference, with the waits that tests need; `#expect` cannot look at what is
+/// ~Copyable.
 ///
 /// Sendable as the ring in it: used by one thread at a time, which the tests' joins see to.
 final class TestRing: @unchecked Sendable {
@@ -183,7 +184,8 @@ final class TestRing: @unchecked Sendable {
     }
 }
 
-/// A buffer ring behind a reference; it unregisters at its end, so that a failed test ends in peace.
+/// A buffer ring behind a reference; it unregisters at its end, so that a failed test ends in
+/// peace.
 final class TestPool: @unchecked Sendable {
     var buffers: BufferRing
     let ring: TestRing
@@ -280,14 +282,16 @@ struct RunningThread {
     func join() { pthread_join(identity, nil) }
 }
 
-/// Runs a body on a thread of its own, and waits for the thread's end; what it throws fails the test.
+/// Runs a body on a thread of its own, and waits for the thread's end; what it throws fails the
+/// test.
 func onOwnThread(_ body: @escaping () throws -> Void) {
     RunningThread {
         do { try body() } catch { Issue.record(error) }
     }.join()
 }
 
-/// The system call itself, by number, on the calling thread alone; Swift cannot import a variadic function.
+/// The system call itself, by number, on the calling thread alone; Swift cannot import a variadic
+/// function.
 let rawSystemCall = unsafeBitCast(
     dlsym(nil, "syscall"),
     to: (@convention(c) (Int, Int, Int, Int, Int, Int, Int) -> Int).self)

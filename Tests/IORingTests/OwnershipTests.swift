@@ -1,4 +1,5 @@
-// Which thread may do what: the contracts behind creating rings in Control and running them in workers.
+// Which thread may do what: the contracts behind creating rings in Control and running them in
+// workers.
 
 import Glibc
 import IORing
@@ -26,7 +27,7 @@ import Testing
         let pair = try SocketPair()
         let ring = try TestRing()
         onOwnThread {
-            #expect(ring.enter() < 0)
+            #expect(ring.enter() == -EEXIST)
             #expect(ring.setFile(0, pair.near) == -EEXIST)
             #expect(throws: RingError.systemCall("io_uring_register (buffer ring)", EEXIST)) {
                 _ = try TestPool(for: ring, count: 8)
@@ -36,7 +37,7 @@ import Testing
         #expect(ring.sendAll([numberedFrame(1)], to: 0).isEmpty)
     }
 
-    @Test func `a ring that is not enabled does no work, and one that is, is not enabled again`() throws {
+    @Test func `a ring does no work before it is enabled, which happens once`() throws {
         let ring = try TestRing(isEnabled: false)
         #expect(ring.enter() == -EBADFD)
         try ring.enable()
@@ -44,6 +45,18 @@ import Testing
         #expect(throws: RingError.systemCall("io_uring_register (enable)", EBADFD)) {
             try ring.enable()
         }
+    }
+
+    @Test func `a ring destroyed by another thread leaves that thread's own ring alone`() throws {
+        let foreign = Handover<TestRing?>(nil)
+        let pair = try SocketPair()
+        let own = try TestRing()
+        #expect(own.setFile(0, pair.near) == 0)
+        // Both rings hold the first registered place of their threads.
+        onOwnThread { foreign.value = try TestRing() }
+        foreign.value = nil
+        #expect(own.sendAll([numberedFrame(1)], to: 0).isEmpty)
+        #expect(pair.farReceivesAll().count == 1)
     }
 
     @Test func `more rings than a thread can register work all the same`() throws {
@@ -67,7 +80,8 @@ import Testing
                 precondition(ring.armEventPoll(wake, tag: CompletionTag(rawValue: 1)))
                 _ = ring.enter()
             }
-            // Other threads of the process may open a few of their own meanwhile; a leak shows fifty.
+            // Other threads of the process may open a few of their own meanwhile; a leak shows
+            // fifty.
             precondition((0..<1024).count(where: isOpen) < before + 25)
         }
     }

@@ -5,7 +5,7 @@ import IORing
 import Testing
 
 @Suite struct PollTests {
-    @Test func `a full socket becomes writable when a quarter of it is left, and answers once`() throws {
+    @Test func `a full socket answers once, when a quarter of it is left`() throws {
         let pair = try SocketPair(sendBuffer: 65_536)
         let ring = try TestRing()
         #expect(ring.setFile(0, pair.near) == 0)
@@ -53,7 +53,7 @@ import Testing
         let completions = try ring.turns(until: 1)
         #expect(completions.map(\.hasMore) == [true])
         wake.signal()
-        #expect(try ring.turns(until: 1).count == 1, "an unread counter does not hide later signals")
+        #expect(try ring.turns(until: 1).count == 1, "an unread counter hides no later signal")
     }
 
     @Test func `signals that nobody reaps share completions and never block`() throws {

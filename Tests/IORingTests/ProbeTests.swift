@@ -1,5 +1,5 @@
-// What a person is told when io_uring does not work: tried for real where that disturbs nobody else on the
-// machine, and as a pure function of the system's facts where it would (the sysctl).
+// What a person is told when io_uring does not work: tried for real where that disturbs nobody else
+// on the machine, and as a pure function of the system's facts where it would (the sysctl).
 
 import Glibc
 import IORing
@@ -31,8 +31,8 @@ private func refuseSetup(with errno: Int32) -> Bool {
     }
 }
 
-/// Makes the whole process an ordinary user; the kernel charges locked memory by user, so tests take
-/// different ones.
+/// Makes the whole process an ordinary user; the kernel charges locked memory by user, so tests
+/// take different ones.
 private func becomeUser(_ identity: UInt32, lockedBytesLimit bytes: UInt) -> Bool {
     var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
     return setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0
@@ -66,7 +66,7 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
     }
 
     @Test(.enabled(if: isRoot, "root can become another user"))
-    func `a user without privileges may use io_uring within the usual limit of locked memory`() async {
+    func `an ordinary user may use io_uring within the usual limit of locked memory`() async {
         await #expect(processExitsWith: .success) {
             precondition(becomeUser(65_531, lockedBytesLimit: 8 << 20))
             try Ring.probe()
@@ -111,8 +111,8 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
         let refused = facts { $0.sysctlDisabled = 2 }
         #expect(
             RingError.setupRefused(status: -EPERM, on: refused).description
-                == "io_uring is disabled: kernel.io_uring_disabled = 2 forbids it to every process; "
-                + "`sysctl kernel.io_uring_disabled=0` as root enables it")
+                == "io_uring is disabled: kernel.io_uring_disabled = 2 forbids it to every process"
+                + "; `sysctl kernel.io_uring_disabled=0` as root enables it")
     }
 
     @Test func `the sysctl that allows io_uring to a few names them`() {
@@ -151,8 +151,8 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
             }
             #expect(
                 RingError.setupRefused(status: -ENOSYS, on: old).description
-                    == "kernel 4.19.0 has no io_uring (ENOSYS): ringswitch needs Linux 6.7 or newer, "
-                    + "built with CONFIG_IO_URING")
+                    == "kernel 4.19.0 has no io_uring (ENOSYS): ringswitch needs Linux 6.7 or newer"
+                    + ", built with CONFIG_IO_URING")
         }
     }
 
@@ -160,8 +160,9 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
         let limited = facts { $0.lockedBytesLimit = 64 * 1024 }
         #expect(
             RingError.setupRefused(status: -ENOMEM, on: limited).description
-                == "io_uring_setup failed: out of memory (ENOMEM); locked memory is limited to 64 KiB "
-                + "(RLIMIT_MEMLOCK): raise it with `ulimit -l`, or LimitMEMLOCK= in a systemd unit")
+                == "io_uring_setup failed: out of memory (ENOMEM); locked memory is limited to "
+                + "64 KiB (RLIMIT_MEMLOCK): raise it with `ulimit -l`, or LimitMEMLOCK= in a "
+                + "systemd unit")
         #expect(
             RingError.setupRefused(status: -ENOMEM, on: facts { _ in }).description
                 == "io_uring_setup failed: out of memory (ENOMEM)")
@@ -172,8 +173,8 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
             "IORING_OP_READ_MULTISHOT", since: "6.7", release: "6.1.0")
         #expect(
             error.description
-                == "kernel 6.1.0 lacks IORING_OP_READ_MULTISHOT (new in Linux 6.7): ringswitch needs "
-                + "Linux 6.7 or newer")
+                == "kernel 6.1.0 lacks IORING_OP_READ_MULTISHOT (new in Linux 6.7): ringswitch "
+                + "needs Linux 6.7 or newer")
     }
 
     @Test func `other failures carry the system's own words`() {

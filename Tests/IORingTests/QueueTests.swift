@@ -40,7 +40,8 @@ private final class FakeSubmissions {
     func kernelTakes() -> [UInt64] {
         var tags: [UInt64] = []
         while words[0] != words[1] {
-            tags.append((entries + Int(words[0] % 8) * 64).load(fromByteOffset: 32, as: UInt64.self))
+            tags.append(
+                (entries + Int(words[0] % 8) * 64).load(fromByteOffset: 32, as: UInt64.self))
             words[0] &+= 1
         }
         return tags

@@ -81,7 +81,7 @@ private func sends(_ descriptor: Descriptor, _ frame: [UInt8]) -> Int32 {
         #expect(try at.ring.turns(until: 1).map(\.result) == [-EBADF])
     }
 
-    @Test func `clearing a slot and closing end no receive, which still writes to the pool`() throws {
+    @Test func `a receive outlives its slot and descriptor, and still writes to the pool`() throws {
         let at = try Receiver(buffers: 8)
         let (near, far) = try receiveOnSlotAlone(at)
         #expect(at.ring.clearFile(1) == 0)

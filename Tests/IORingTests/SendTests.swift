@@ -5,7 +5,7 @@ import IORing
 import Testing
 
 @Suite struct SendTests {
-    @Test func `sends end inside the enter that submits them, in order, without completions`() throws {
+    @Test func `sends end inside the enter that submits them, in order and silently`() throws {
         let pair = try SocketPair()
         let ring = try TestRing()
         #expect(ring.setFile(3, pair.near) == 0)
@@ -46,8 +46,9 @@ import Testing
     }
 
     @Test func `a peer whose queue is full refuses and gets no empty datagram`() throws {
-        // Only the sender is connected, so the receiver's queue length (max_dgram_qlen) is the limit: the
-        // case in which a parked send would deliver an empty datagram and lose the frame.
+        // Only the sender is connected, so the receiver's queue length (max_dgram_qlen) is the
+        // limit: the case in which a parked send would deliver an empty datagram and lose the
+        // frame.
         let receiver = try Descriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
         let sender = try Descriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
         var address = sockaddr_un()
@@ -55,7 +56,8 @@ import Testing
         var length = socklen_t(MemoryLayout<sa_family_t>.size)
         withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                #expect(bind(receiver.number, generic, length) == 0)  // an abstract name of the kernel's
+                // Without a path the kernel gives an abstract name.
+                #expect(bind(receiver.number, generic, length) == 0)
                 length = socklen_t(MemoryLayout<sockaddr_un>.size)
                 #expect(getsockname(receiver.number, generic, &length) == 0)
                 #expect(connect(sender.number, generic, length) == 0)
@@ -120,7 +122,8 @@ import Testing
         #expect(pair.farReceivesAll().count == 16, "a request on a full queue submits it by itself")
     }
 
-    @Test func `an enter that waits for nothing does not block, and a wait ends with its time`() throws {
+    @Test func `an enter waiting for nothing does not block, and a wait ends with its time`() throws
+    {
         let ring = try TestRing()
         #expect(ring.enter() == 0)
         #expect(ring.enter(nanoseconds: waitLimitNanoseconds) == 0)

@@ -1,8 +1,9 @@
-// TAP devices through the ring, each in a network namespace of a thread's own, which ends with the thread.
+// TAP devices through the ring, each in a network namespace of a thread's own, which ends with the
+// thread.
 //
-// The other side of the device is a packet socket on its interface: what it sends, the TAP reads, and what
-// is written to the TAP, it receives. Only frames of the EtherType for local experiments count, since the
-// kernel sends some of its own when a device comes up.
+// The other side of the device is a packet socket on its interface: what it sends, the TAP reads,
+// and what is written to the TAP, it receives. Only frames of the EtherType for local experiments
+// count, since the kernel sends some of its own when a device comes up.
 
 import Glibc
 import IORing
@@ -29,7 +30,8 @@ private struct TapDevice {
         request.storeBytes(of: 0x1002, toByteOffset: 16, as: Int16.self)  // IFF_TAP | IFF_NO_PI
         try #require(request.control(tap.number, 0x4004_54CA) == 0)  // TUNSETIFF
         host = try Descriptor(
-            socket(17, Int32(SOCK_RAW.rawValue), Int32(UInt16(3).bigEndian)))  // AF_PACKET, ETH_P_ALL
+            // AF_PACKET, ETH_P_ALL
+            socket(17, Int32(SOCK_RAW.rawValue), Int32(UInt16(3).bigEndian)))
         try #require(request.control(host.number, 0x8913) == 0)  // SIOCGIFFLAGS
         let flags = request.load(16, as: Int16.self)
         request.storeBytes(of: flags | 1, toByteOffset: 16, as: Int16.self)  // IFF_UP
@@ -74,7 +76,9 @@ private struct TapDevice {
         init(count: Int) { bytes = [UInt8](repeating: 0, count: count) }
 
         mutating func storeBytes<T: BitwiseCopyable>(of value: T, toByteOffset: Int, as: T.Type) {
-            bytes.withUnsafeMutableBytes { $0.storeBytes(of: value, toByteOffset: toByteOffset, as: T.self) }
+            bytes.withUnsafeMutableBytes {
+                $0.storeBytes(of: value, toByteOffset: toByteOffset, as: T.self)
+            }
         }
 
         func load<T: BitwiseCopyable>(_ offset: Int, as: T.Type) -> T {
@@ -136,7 +140,7 @@ struct TapTests {
         }
     }
 
-    @Test func `writes end inside the enter that submits them, in order, without completions`() {
+    @Test func `writes end inside the enter that submits them, in order and silently`() {
         withTap { ring, _, device in
             let frames = (0..<UInt8(50)).map { experimentalFrame($0, length: 60 + Int($0)) }
             #expect(ring.sendAll(frames, to: 0, isWrite: true).isEmpty)

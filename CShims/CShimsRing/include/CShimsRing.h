@@ -1,9 +1,9 @@
 // The kernel's edge of IORing: io_uring through liburing 2.3, which knows no more than Linux 6.1.
 //
-// Theory of operation. liburing sets a ring up, registers with it and takes it down; it does nothing
-// on the way of a frame. IORing works on the shared queues itself, through the addresses that
-// cshims_ring_layout() gives, writes entries with the inline functions below, and crosses into the
-// kernel with cshims_ring_enter(), one system call.
+// Theory of operation. liburing sets a ring up, registers with it and takes it down; it does
+// nothing on the way of a frame. IORing works on the shared queues itself, through the addresses
+// that cshims_ring_layout() gives, writes entries with the inline functions below, and crosses into
+// the kernel with cshims_ring_enter(), one system call.
 //
 // Functions that can fail return 0 (or a count) or -errno, never errno itself. Opaque pointers keep
 // liburing's types out of Swift. Constants newer than the installed headers are defined here, each
@@ -16,8 +16,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-// Not <liburing.h>: it sets _XOPEN_SOURCE, and fd_set then differs from that of Swift's Glibc module.
-// It needs <linux/time_types.h> before it.
+// Not <liburing.h>: it sets _XOPEN_SOURCE, and fd_set then differs from that of Swift's Glibc
+// module. It needs <linux/time_types.h> before it.
 #include <liburing/io_uring.h>
 
 // Linux 6.7, include/uapi/linux/io_uring.h: enum io_uring_op.
@@ -100,8 +100,8 @@ void cshims_memory_unmap(void *memory, uint64_t length);
 
 // MARK: - Submission entries
 //
-// An entry is struct io_uring_sqe, 64 bytes. Each function writes all of them, so that entries need no
-// clearing in between.
+// An entry is struct io_uring_sqe, 64 bytes. Each function writes all of them, so that entries need
+// no clearing in between.
 
 /// Writes an entry as eight words; every request below is one call of this.
 static inline void cshims_entry_write(
@@ -124,8 +124,8 @@ static inline void cshims_entry_write(
 
 /// One non-blocking datagram or TAP write that answers only if it fails.
 ///
-/// MSG_DONTWAIT (sockets) and RWF_NOWAIT (TAP) make the transfer finish inside the enter that submits
-/// it, in the order of the entries.
+/// MSG_DONTWAIT (sockets) and RWF_NOWAIT (TAP) make the transfer finish inside the enter that
+/// submits it, in the order of the entries.
 static inline void cshims_entry_write_transfer(
     void *entry, const void *address, uint32_t length, uint32_t slot, uint64_t tag, bool is_write)
 {
@@ -135,7 +135,8 @@ static inline void cshims_entry_write_transfer(
         is_write ? RWF_NOWAIT : MSG_DONTWAIT | MSG_NOSIGNAL, tag, 0);
 }
 
-/// Multishot RECV into the buffers of a group; MSG_TRUNC makes the result the datagram's real length.
+/// Multishot RECV into the buffers of a group; MSG_TRUNC makes the result the datagram's real
+/// length.
 static inline void cshims_entry_write_receive(
     void *entry, uint32_t slot, uint16_t group, uint64_t tag)
 {
