@@ -88,10 +88,8 @@ bench: needs-build ## measures the switch against two C cables; SMOKE=1 for a sh
 	bench/run $(if $(SMOKE),--smoke)
 
 .PHONY: install
-install: needs-build ## installs below PREFIX (default /usr/local), DESTDIR for packagers
-	$(RELEASE) --product ringswitch --static-swift-stdlib --scratch-path .build-install
-	install -D -m 755 .build-install/release/ringswitch '$(DESTDIR)$(PREFIX)/bin/ringswitch'
-	install -D -m 644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/ringswitch/LICENSE'
+install: build ## installs below PREFIX (default /usr/local), DESTDIR for packagers
+	scripts/install .build/release/ringswitch '$(DESTDIR)$(PREFIX)'
 
 .PHONY: format
 format: ## formats all Swift sources in place
