@@ -17,8 +17,8 @@ struct cshims_frames {
     struct iovec *vectors;  // of the messages, one each
 };
 
-// Frames start two bytes into a cache line, which aligns the IP header; the stride is an odd number of
-// lines, so that frames do not compete for the same sets of the L1 cache.
+// Frames start two bytes into a cache line, which aligns the IP header; the stride is an odd number
+// of lines, so that frames do not compete for the same sets of the L1 cache.
 enum { ALIGNMENT = 64, HEADROOM = 2 };
 
 int cshims_frames_create(uint32_t count, uint32_t capacity, struct cshims_frames **result) {
@@ -83,7 +83,8 @@ int cshims_frames_send(struct cshims_frames *frames, int socket, uint32_t start,
 }
 
 int cshims_frames_receive(struct cshims_frames *frames, int socket) {
-    // MSG_TRUNC: the length is the datagram's own, so that a frame cut off is told from a whole one.
+    // MSG_TRUNC: the length is the datagram's own, so that a frame cut off is told from a whole
+    // one.
     int count = recvmmsg(socket, frames->messages, frames->limit, MSG_DONTWAIT | MSG_TRUNC, NULL);
     if (count < 0) {
         const int error = errno;

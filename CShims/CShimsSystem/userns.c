@@ -76,7 +76,8 @@ __attribute__((constructor)) static void obey_note(int count, char **vector) {
     const bool is_meant = strtol(note, NULL, 10) == getpid();
     unsetenv(note_name);
     if (!is_meant) return;
-    // A change of credentials may clear the parent-death signal (prctl(2)); the parent still wants it.
+    // A change of credentials may clear the parent-death signal (prctl(2)); the parent still wants
+    // it.
     int death_signal = 0;
     prctl(PR_GET_PDEATHSIG, &death_signal);
     outcome = enter_namespaces();
@@ -108,13 +109,15 @@ int cshims_mounts_unshare(void) {
 // MARK: Named namespaces
 
 static int name_path(const char *name, char *path, size_t capacity) {
-    if (*name == 0 || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) return -EINVAL;
+    const bool is_relative = !strcmp(name, ".") || !strcmp(name, "..");
+    if (*name == 0 || strchr(name, '/') != NULL || is_relative) return -EINVAL;
     int length = snprintf(path, capacity, "%s/%s", names_directory, name);
     return length >= (int)capacity ? -ENAMETOOLONG : 0;
 }
 
-// Namespace mounts must spread to, and vanish from, the mount namespaces of others, or a name that was
-// deleted would live on in them. iproute2 (ip/ipnetns.c) prepares the directory in the same way.
+// Namespace mounts must spread to, and vanish from, the mount namespaces of others, or a name that
+// was deleted would live on in them. iproute2 (ip/ipnetns.c) prepares the directory in the same
+// way.
 static int prepare_names_directory(void) {
     if (mkdir(names_directory, 0755) < 0 && errno != EEXIST) return -errno;
     if (mount("", names_directory, "none", MS_SHARED | MS_REC, NULL) == 0) return 0;

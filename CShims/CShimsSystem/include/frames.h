@@ -1,7 +1,7 @@
 // A batch of frames in memory, laid out so that recvmmsg(2) and sendmmsg(2) take it as it stands.
 //
-// One batch belongs to one direction and one thread: it is filled from one side, then emptied to the
-// other. All memory is taken at creation.
+// One batch belongs to one direction and one thread: it is filled from one side, then emptied to
+// the other. All memory is taken at creation.
 #pragma once
 
 #include <stdbool.h>
@@ -27,8 +27,8 @@ void cshims_frames_destroy(struct cshims_frames *frames);
 /// frames there are. -EBADFD: the device has been deleted.
 int cshims_frames_read_device(struct cshims_frames *frames, int device);
 
-/// Sends the frames from index `start` on, in order, and stops at the first refusal. Returns how many
-/// were sent, adding their length to `bytes`, or the -errno of the first one.
+/// Sends the frames from index `start` on, in order, and stops at the first refusal. Returns how
+/// many were sent, adding their length to `bytes`, or the -errno of the first one.
 int cshims_frames_send(struct cshims_frames *frames, int socket, uint32_t start, uint64_t *bytes);
 
 /// Fills the batch from a datagram socket; returns how many frames there are, 0 if none is waiting.

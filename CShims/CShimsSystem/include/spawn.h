@@ -1,5 +1,5 @@
-// Child processes that enter namespaces, end with their parent, and are waited for by descriptor; and
-// signals as a descriptor, so that one poll() waits for everything.
+// Child processes that enter namespaces, end with their parent, and are waited for by descriptor;
+// and signals as a descriptor, so that one poll() waits for everything.
 #pragma once
 
 #include <stdbool.h>
@@ -40,13 +40,14 @@ int cshims_process_spawn(const struct cshims_spawn *spawn, struct cshims_process
 /// Sends a signal; to the child's process group where `to_group` is set.
 int cshims_process_signal(int32_t pid, int32_t signal, bool to_group);
 
-/// Reaps a child that has ended: its exit code, 128 + signal if a signal ended it. -EAGAIN: it runs.
+/// Reaps a child that has ended: its exit code, 128 + signal if a signal ended it. -EAGAIN: it
+/// runs.
 int cshims_process_reap(int32_t pid);
 
-/// Blocks SIGINT, SIGTERM and SIGHUP for the calling thread and those it starts later, and returns a
-/// signalfd of them: close-on-exec, non-blocking.
+/// Blocks SIGINT, SIGTERM and SIGHUP for the calling thread and those it starts later, and returns
+/// a signalfd of them: close-on-exec, non-blocking.
 int cshims_signals_open(void);
 
-/// Takes one signal: its number, 0 if there is none. `from_terminal` says that the kernel sent it, to
-/// the whole foreground process group.
+/// Takes one signal: its number, 0 if there is none. `from_terminal` says that the kernel sent it,
+/// to the whole foreground process group.
 int cshims_signals_take(int signals, bool *from_terminal);

@@ -2,8 +2,8 @@
 //
 // unshare(CLONE_NEWUSER) is refused to a process with more than one thread, and a Swift program may
 // have threads before its first line runs. So the process leaves a note for itself and executes its
-// own program again; a constructor of this file finds the note before any thread exists, and unshares.
-// The process id stays the same, and with it everything that waits for the process.
+// own program again; a constructor of this file finds the note before any thread exists, and
+// unshares. The process id stays the same, and with it everything that waits for the process.
 #pragma once
 
 #include <stdbool.h>
@@ -25,9 +25,9 @@ struct cshims_userns_outcome {
     bool has_user_namespace;    // the process is root in a user namespace of its own
 };
 
-/// Executes the running program again with the same arguments; the new image starts in a network and
-/// mount namespace of its own, and in a user namespace too unless the process may do without. Returns
-/// only on failure, with -errno.
+/// Executes the running program again with the same arguments; the new image starts in a network
+/// and mount namespace of its own, and in a user namespace too unless the process may do without.
+/// Returns only on failure, with -errno.
 int cshims_userns_reexecute(void);
 
 /// What became of it; CSHIMS_USERNS_NOT_ASKED in a program that was not executed again.
@@ -37,7 +37,8 @@ struct cshims_userns_outcome cshims_userns_outcome(void);
 /// it was made, 0 if it exists already. -EPERM: no CAP_SYS_ADMIN.
 int cshims_netns_create(const char *name);
 
-/// Takes the name away; the namespace lives until its last user ends. -ENOENT: there is no such name.
+/// Takes the name away; the namespace lives until its last user ends. -ENOENT: there is no such
+/// name.
 int cshims_netns_delete(const char *name);
 
 /// Gives the calling process mounts of its own with a /sys that shows the devices of its network

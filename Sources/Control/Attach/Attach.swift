@@ -16,9 +16,9 @@ public enum Attach {
     /// Joins a namespace to a port and stays until the command in it ends, or a signal asks for the
     /// end. Logs on standard error.
     ///
-    /// Without a named namespace the process executes its own program again with the same arguments,
-    /// so this is to be called before anything was done that must survive that. Blocks SIGINT,
-    /// SIGTERM and SIGHUP in the calling thread.
+    /// Without a named namespace the process executes its own program again with the same
+    /// arguments, so this is to be called before anything was done that must survive that. Blocks
+    /// SIGINT, SIGTERM and SIGHUP in the calling thread.
     /// - Returns: the process's exit code: the command's own, else 0.
     /// - Throws: `AttachError`.
     public static func run(_ options: AttachOptions) throws -> Int32 {
@@ -31,8 +31,14 @@ public enum Attach {
         }
         let guest = try NamespaceGuest(options, logger: Logger(label: "attach"))
         let code = try guest.run()
-        if options.isVerbose { FileHandle.standardError.write(Data((guest.report.text + "\n").utf8)) }
-        if options.isJSON { print(try guest.report.json()) }
+        let report = guest.report
+        // A reader that has gone away does not change what the command's exit code is.
+        if options.isVerbose {
+            try? FileHandle.standardError.write(contentsOf: Data((report.text + "\n").utf8))
+        }
+        if options.isJSON {
+            try? FileHandle.standardOutput.write(contentsOf: Data((try report.json() + "\n").utf8))
+        }
         return code
     }
 }

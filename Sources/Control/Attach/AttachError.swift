@@ -20,6 +20,7 @@ public enum AttachError: Error, CustomStringConvertible {
         self = .system(what: failure.what, code: failure.code)
     }
 
+    /// The message, one line without a full stop.
     public var description: String {
         switch self {
         case .usage(let text), .unfit(let text): text

@@ -21,6 +21,7 @@ public struct AttachOptions: Sendable {
     /// Whether counters are printed to standard error at the end.
     public var isVerbose: Bool
 
+    /// Options with the defaults of the command line.
     public init(
         socketPath: String, namespace: String? = nil, addresses: [InterfaceAddress] = [],
         mtu: Int = 1500, device: String = "eth0", mac: MACAddress? = nil, command: [String] = [],

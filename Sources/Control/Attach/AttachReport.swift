@@ -15,10 +15,7 @@ struct AttachReport: Codable, Equatable, Sendable {
 
     /// One line of JSON with snake_case keys.
     func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
+        String(decoding: try ReportJSON.encode(self, layout: .line), as: UTF8.self)
     }
 
     /// Lines for people.
@@ -33,7 +30,9 @@ struct AttachReport: Codable, Equatable, Sendable {
             return line
         }
         var lines = [line("to the switch  ", toSwitch), line("from the switch", fromSwitch)]
-        if deviceQueueFull > 0 { lines.append("device queue full: \(deviceQueueFull) frames dropped") }
+        if deviceQueueFull > 0 {
+            lines.append("device queue full: \(deviceQueueFull) frames dropped")
+        }
         if joins > 1 { lines.append("joined \(joins) times") }
         return lines.joined(separator: "\n")
     }

@@ -7,10 +7,10 @@
 // that cannot receive cannot acknowledge. All memory is taken at the start, and a thread that has
 // nothing to do sleeps in poll().
 //
-// Towards the switch, EAGAIN means that its queue is full. The uplink then waits for POLLOUT and keeps
-// the batch: the device's own queue fills meanwhile, which is the back-pressure a network card gives
-// its host. The wait is bounded, as the connection may change under it. Without a switch the device is
-// read and its frames are dropped and counted, as by a cable that is not plugged in.
+// Towards the switch, EAGAIN means that its queue is full. The uplink then waits for POLLOUT and
+// keeps the batch: the device's own queue fills meanwhile, which is the back-pressure a network
+// card gives its host. The wait is bounded, as the connection may change under it. Without a switch
+// the device is read and its frames are dropped and counted, as by a cable that is not plugged in.
 
 import CShimsSystem
 import Glibc

@@ -2,8 +2,8 @@ import CShimsSystem
 import Glibc
 import SwitchCore
 
-/// The TAP device that plays the VM's network card, up and with its addresses. It vanishes with this
-/// object.
+/// The TAP device that plays the VM's network card, up and with its addresses. It vanishes with
+/// this object.
 final class GuestDevice {
     /// Frames that wait in the device before it drops: TCP needs a bandwidth-delay product of them,
     /// the kernel's 1000 are lost in one burst.
@@ -51,7 +51,9 @@ final class GuestDevice {
         var link = cshims_link()
         try SystemFailure.check(cshims_link_get(netlink, name, &link), "cannot find \(name)")
         if let mac = options.mac {
-            let octets = (0..<6).map { UInt8(truncatingIfNeeded: mac.rawValue >> UInt64(40 - 8 * $0)) }
+            let octets = stride(from: 40, through: 0, by: -8).map { shift in
+                UInt8(truncatingIfNeeded: mac.rawValue >> UInt64(shift))
+            }
             try SystemFailure.check(
                 cshims_link_set_mac(netlink, link.index, octets), "cannot give \(name) \(mac)")
         }

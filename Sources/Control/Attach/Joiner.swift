@@ -1,12 +1,14 @@
-// Joins a port of the switch exactly as libkrun does (src/devices/src/virtio/net/unixgram.rs): bind a
-// path of our own, connect to the port's path, send "VFKT", ask for an SO_SNDBUF of 7 MiB; then every
-// datagram is one frame. Unlike libkrun it joins again when the switch has gone and come back.
+// Joins a port of the switch exactly as libkrun does (src/devices/src/virtio/net/unixgram.rs): bind
+// a path of our own, connect to the port's path, send "VFKT", ask for an SO_SNDBUF of 7 MiB; then
+// every datagram is one frame. Unlike libkrun it joins again when the switch has gone and come
+// back.
 //
-// A datagram socket hears nothing of its peer's death (kernel: unix_release_sock wakes streams only).
-// It shows in three ways: a send fails (the copier reports it); connect() to the same path, which
-// changes nothing while the peer lives, is refused; or the path belongs to another file, because a
-// new switch has bound it. So while joined the path is probed once a second, and while not, connect()
-// is tried again after 100 ms, doubling up to 1 s. The socket, and with it our own path, stays.
+// A datagram socket hears nothing of its peer's death (kernel: unix_release_sock wakes streams
+// only). It shows in three ways: a send fails (the copier reports it); connect() to the same path,
+// which changes nothing while the peer lives, is refused; or the path belongs to another file,
+// because a new switch has bound it. So while joined the path is probed once a second, and while
+// not, connect() is tried again after 100 ms, doubling up to 1 s. The socket, and with it our own
+// path, stays.
 //
 // ENOENT while joined proves nothing (somebody removed the name of a living socket); then the sends
 // or the path's return decide.
@@ -83,19 +85,16 @@ final class Joiner {
             probe()
         } else {
             logLoss(code: ECONNREFUSED)
-            retry()
+            if connect() == 0 {
+                logger.info("joined again", metadata: ["port": "\(portPath)"])
+            }
         }
-        return state.current.isJoined ? Self.probeMilliseconds : retryDelay
-    }
-
-    private func retry() {
-        let code = connect()
-        if code == 0 {
+        if state.current.isJoined {
             retryDelay = Self.retryMilliseconds.lowerBound
-            logger.info("joined again", metadata: ["port": "\(portPath)"])
-        } else {
-            retryDelay = min(retryDelay * 2, Self.retryMilliseconds.upperBound)
+            return Self.probeMilliseconds
         }
+        defer { retryDelay = min(retryDelay * 2, Self.retryMilliseconds.upperBound) }
+        return retryDelay
     }
 
     private func probe() {

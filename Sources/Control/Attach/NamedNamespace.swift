@@ -1,8 +1,8 @@
 import CShimsSystem
 import Glibc
 
-/// A network namespace with a name in /run/netns, as `ip netns` keeps them. If it had to be made, it
-/// is removed with this object.
+/// A network namespace with a name in /run/netns, as `ip netns` keeps them. If it had to be made,
+/// it is removed with this object.
 final class NamedNamespace {
     let name: String
     private let isOurs: Bool

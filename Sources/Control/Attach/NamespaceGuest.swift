@@ -1,5 +1,6 @@
 // A namespace that plays a virtual machine: device, connection, copier and, maybe, a program in it.
-// This thread does nothing but wait, for signals, for the program's end and for the connection's needs.
+// This thread does nothing but wait, for signals, for the program's end and for the connection's
+// needs.
 
 import CShimsSystem
 import Glibc

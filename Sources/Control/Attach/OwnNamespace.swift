@@ -43,8 +43,9 @@ enum OwnNamespace {
                 + "raise it with `sysctl -w user.max_user_namespaces=10000`\(asRoot)"
         }
         if sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1" {
-            return "\(start): sysctl kernel.apparmor_restrict_unprivileged_userns = 1; allow it with "
-                + "`sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`\(asRoot)"
+            return "\(start): sysctl kernel.apparmor_restrict_unprivileged_userns = 1; "
+                + "allow it with `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
+                + asRoot
         }
         return "\(start): \(String(cString: strerror(code))); a container's seccomp profile may "
             + "refuse unshare(2)\(asRoot) outside of it"

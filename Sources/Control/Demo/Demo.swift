@@ -4,9 +4,10 @@
 //           iperf3 server                                       iperf3 client
 //
 // The switch and the attachments are child processes of this very program, so what is shown is what
-// a user would start by hand. Each step waits for a real sign (a socket's file, the switch's word that
-// a port has its peer, the server's word that it listens), never for time to pass. The counters are
-// read after the hosts have left: then nothing moves any more, and they must add up exactly.
+// a user would start by hand. Each step waits for a real sign (a socket's file, the switch's word
+// that a port has its peer, the server's word that it listens), never for time to pass. The
+// counters are read after the hosts have left: then nothing moves any more, and they must add up
+// exactly.
 
 import Foundation
 import Glibc

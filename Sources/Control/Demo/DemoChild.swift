@@ -44,7 +44,8 @@ final class DemoChild {
     var endedTooEarly: DemoError {
         let words = [errorPath, outputPath].lazy.compactMap { path -> String? in
             let text = FileManager.default.contents(atPath: path) ?? Data()
-            return String(decoding: text, as: UTF8.self).split(separator: "\n").last.map(String.init)
+            return String(decoding: text, as: UTF8.self).split(separator: "\n").last
+                .map(String.init)
         }
         guard var reason = words.first?.terminalSafe else {
             let code = process.exitCode ?? 0

@@ -24,6 +24,7 @@ public enum DemoError: Error, CustomStringConvertible {
         }
     }
 
+    /// The message, one line without a full stop.
     public var description: String {
         switch self {
         case .usage(let text), .unfit(let text), .system(let text): text

@@ -14,9 +14,10 @@ final class DemoHost {
         let networkNamespace: Int32
 
         init(userPath: String?, networkPath: String) throws(SystemFailure) {
-            userNamespace = try userPath.map { path throws(SystemFailure) in
-                try Self.open(path)
-            } ?? -1
+            userNamespace =
+                try userPath.map { path throws(SystemFailure) in
+                    try Self.open(path)
+                } ?? -1
             networkNamespace = try Self.open(networkPath)
         }
 
@@ -57,14 +58,16 @@ final class DemoHost {
             directory: directory, isOwnProgram: true)
     }
 
-    /// Opens the way in. The host must have joined its port: before that its namespace may not exist.
+    /// Opens the way in. The host must have joined its port: before that its namespace may not
+    /// exist.
     func open() throws(SystemFailure) -> Entrance {
         if let namespace {
             return try Entrance(userPath: nil, networkPath: "/run/netns/\(namespace)")
         }
         let directory = "/proc/\(attachment.process.pid)/ns"
         // setns into the user namespace that one is in already is an error (EINVAL).
-        let user = Self.identity("\(directory)/user") == Self.identity("/proc/self/ns/user")
+        let user =
+            Self.identity("\(directory)/user") == Self.identity("/proc/self/ns/user")
             ? nil : "\(directory)/user"
         return try Entrance(userPath: user, networkPath: "\(directory)/net")
     }

@@ -4,9 +4,11 @@ public struct DemoOptions: Sendable {
     public var seconds: Int
     /// Parallel TCP streams.
     public var streams: Int
-    /// Whether the result is printed to standard output as JSON; the steps then go to standard error.
+    /// Whether the result is printed to standard output as JSON; the steps then go to standard
+    /// error.
     public var isJSON: Bool
 
+    /// Options with the defaults of the command line.
     public init(seconds: Int = 5, streams: Int = 1, isJSON: Bool = false) {
         self.seconds = seconds
         self.streams = streams

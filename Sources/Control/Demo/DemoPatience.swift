@@ -2,8 +2,8 @@ import Glibc
 
 /// Waiting in the demo: for a condition, but no longer than it takes to lose hope.
 ///
-/// A wait ends early when a child ends that should not, and when a signal asks for the end; so every
-/// wait of the demo can be interrupted, and none hides a failure behind a time limit.
+/// A wait ends early when a child ends that should not, and when a signal asks for the end; so
+/// every wait of the demo can be interrupted, and none hides a failure behind a time limit.
 struct DemoPatience {
     private static let pollMilliseconds: Int32 = 20
 

@@ -65,11 +65,13 @@ struct DemoReport: Codable, Equatable, Sendable {
 
     /// What the counters prove, as sentences.
     var verdictLines: [String] {
-        let balance = unaccountedFrames == 0
+        let balance =
+            unaccountedFrames == 0
             ? "The sum is exact: no frame was lost without a name."
             : "The sum is off by \(unaccountedFrames) frames, which must not be."
         let sent = Self.grouped(hostsSentFrames)
-        let received = hostsSentFrames == totals.receivedFrames
+        let received =
+            hostsSentFrames == totals.receivedFrames
             ? "The hosts sent \(sent) frames, and the switch received every one."
             : "The hosts sent \(sent) frames, but the switch received "
                 + "\(Self.grouped(totals.receivedFrames))."

@@ -126,8 +126,10 @@ struct DemoRun {
         var (sent, received): (UInt64, UInt64) = (0, 0)
         for host in stage.hosts {
             stage.end(host.attachment)
-            guard let report = try? ReportJSON.decode(AttachReport.self, from: host.attachment.output)
-            else { throw host.attachment.endedTooEarly }
+            let output = host.attachment.output
+            guard let report = try? ReportJSON.decode(AttachReport.self, from: output) else {
+                throw host.attachment.endedTooEarly
+            }
             sent += report.toSwitch.frames
             received += report.fromSwitch.frames
         }
@@ -137,8 +139,8 @@ struct DemoRun {
             hostsSentFrames: sent, hostsReceivedFrames: received)
     }
 
-    /// The switch's totals once two readings in a row are the same and account for every frame; what
-    /// they are in the end where they never do.
+    /// The switch's totals once two readings in a row are the same and account for every frame;
+    /// what they are in the end where they never do.
     private func totalsAtRest(
         _ stage: DemoStage, _ daemon: DemoChild
     ) throws(DemoError) -> TrafficTotals {

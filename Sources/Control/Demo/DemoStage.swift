@@ -1,6 +1,6 @@
-// Everything the demo starts, and how it is taken away again: whatever happens, in the reverse order,
-// each child reaped by its own pidfd. The children have process groups of their own, so that Ctrl-C
-// reaches the demo alone and the order is kept.
+// Everything the demo starts, and how it is taken away again: whatever happens, in the reverse
+// order, each child reaped by its own pidfd. The children have process groups of their own, so that
+// Ctrl-C reaches the demo alone and the order is kept.
 
 import Foundation
 import Glibc
@@ -94,9 +94,9 @@ final class DemoStage {
     /// The switch's configuration file.
     static func configuration(runtimeDirectory: String, ports: [String]) -> String {
         // A TOML basic string escapes as JSON does.
-        let quoted = "\"" + runtimeDirectory.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
-            + "\""
-        var text = "[switch]\nname = \"demo\"\nruntime_dir = \(quoted)\n"
+        let escaped = runtimeDirectory.replacing("\\", with: "\\\\")
+            .replacing("\"", with: "\\\"")
+        var text = "[switch]\nname = \"demo\"\nruntime_dir = \"\(escaped)\"\n"
         for port in ports {
             text += "\n[[port]]\nname = \"\(port)\"\ntype = \"unixgram\"\npath = \"\(port).sock\"\n"
         }

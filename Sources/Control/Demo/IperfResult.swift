@@ -12,28 +12,30 @@ struct IperfResult: Equatable, Sendable {
     /// Reads the output of `iperf3 -c ... --json`.
     /// - Throws: `DemoError.failed` with iperf3's own words.
     init(json: Data) throws(DemoError) {
-        guard let report = try? JSONDecoder().decode(Report.self, from: json) else {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        guard let report = try? decoder.decode(Report.self, from: json) else {
             throw .failed(program: "iperf3", reason: "its report is not understood")
         }
         if let reason = report.error {
             throw .failed(program: "iperf3", reason: reason.terminalSafe)
         }
-        guard let sent = report.end?.sum_sent, let received = report.end?.sum_received else {
+        guard let sent = report.end?.sumSent, let received = report.end?.sumReceived else {
             throw .failed(program: "iperf3", reason: "its report has no sums")
         }
-        bitsPerSecond = received.bits_per_second
+        bitsPerSecond = received.bitsPerSecond
         retransmits = sent.retransmits ?? 0
         seconds = received.seconds
     }
 
-    /// iperf3's own keys.
+    /// iperf3's own keys, in camel case.
     private struct Report: Decodable {
         struct End: Decodable {
-            var sum_sent: Sum?
-            var sum_received: Sum?
+            var sumSent: Sum?
+            var sumReceived: Sum?
         }
         struct Sum: Decodable {
-            var bits_per_second: Double
+            var bitsPerSecond: Double
             var seconds: Double
             var retransmits: Int?
         }

@@ -1,6 +1,6 @@
-// Children are waited for by pidfd, never by SIGCHLD: each can be polled together with anything else,
-// and reaping one cannot take another's exit code away. A child gets a signal when the thread that
-// started it ends, so nothing outlives a parent that was killed.
+// Children are waited for by pidfd, never by SIGCHLD: each can be polled together with anything
+// else, and reaping one cannot take another's exit code away. A child gets a signal when the thread
+// that started it ends, so nothing outlives a parent that was killed.
 
 import CShimsSystem
 import Glibc
@@ -74,8 +74,8 @@ final class ChildProcess {
         _ = cshims_descriptor_close(descriptor)
     }
 
-    /// Sends a signal, unless the child has been reaped. Its whole process group gets it where it has
-    /// one of its own.
+    /// Sends a signal, unless the child has been reaped. Its whole process group gets it where it
+    /// has one of its own.
     func signal(_ number: Int32) {
         if exitCode == nil { _ = cshims_process_signal(pid, number, hasOwnProcessGroup) }
     }
@@ -87,7 +87,9 @@ final class ChildProcess {
     @discardableResult
     func wait(milliseconds: Int32) -> Int32? {
         if let exitCode { return exitCode }
-        guard cshims_descriptor_poll(descriptor, Int16(POLLIN), milliseconds) > 0 else { return nil }
+        guard cshims_descriptor_poll(descriptor, Int16(POLLIN), milliseconds) > 0 else {
+            return nil
+        }
         let result = cshims_process_reap(pid)
         // Anything but an exit code would mean that somebody else reaped our child.
         if result != -EAGAIN { exitCode = result >= 0 ? result : 255 }

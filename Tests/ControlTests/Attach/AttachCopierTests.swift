@@ -53,7 +53,9 @@ import Testing
         var sent = 0
         var received = 0
         while received < count {
-            while sent < count, Glibc.send(device.far, numberedFrame(sent, length: 1514), 1514, 0) > 0 {
+            while sent < count {
+                let frame = numberedFrame(sent, length: 1514)
+                guard Glibc.send(device.far, frame, frame.count, 0) > 0 else { break }
                 sent += 1
             }
             let frame = try #require(port.receive())
@@ -65,7 +67,8 @@ import Testing
         #expect(copier.uplinkCounters.snapshot.dropped == 0)
     }
 
-    @Test func `without a switch frames are dropped and counted, and the loss is reported`() throws {
+    @Test func `without a switch frames are dropped and counted, and the loss is reported`() throws
+    {
         var switchSide: PlayedPort? = try PlayedPort(path: path + "2")
         let guest = try Joiner(
             portPath: path + "2", logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -34,7 +34,9 @@ final class PlayedPort {
 
     /// The next datagram, `nil` if none comes in time. The first source is connected back to.
     func receive(milliseconds: Int32 = limitMilliseconds) -> [UInt8]? {
-        guard cshims_descriptor_poll(descriptor, Int16(POLLIN), milliseconds) > 0 else { return nil }
+        guard cshims_descriptor_poll(descriptor, Int16(POLLIN), milliseconds) > 0 else {
+            return nil
+        }
         var bytes = [UInt8](repeating: 0, count: 70_000)
         var datagram = cshims_datagram()
         let length = cshims_socket_receive(descriptor, &bytes, bytes.count, &datagram)

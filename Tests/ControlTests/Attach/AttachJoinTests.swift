@@ -115,7 +115,7 @@ import Testing
     @Test func `tries to join again grow rarer, to one a second`() throws {
         let joiner = try Joiner(portPath: path, logger: logger)
         let delays = (0..<6).map { _ in joiner.attend() }
-        #expect(delays == [200, 400, 800, 1000, 1000, 1000])
+        #expect(delays == [100, 200, 400, 800, 1000, 1000])
     }
 
     @Test func `a refusal of a former connection does not end the present one`() {
