@@ -27,6 +27,9 @@ final class Joiner {
     static let magic: [UInt8] = Array("VFKT".utf8)
     private static let retryMilliseconds: ClosedRange<Int32> = 100...1000
     private static let probeMilliseconds: Int32 = 1000
+    /// A switch without pidfds finds a dead peer by probing, within two seconds.
+    private static let takenPatience = Duration.milliseconds(2500)
+    private static let takenRetryMilliseconds: Int32 = 50
 
     /// The datagram socket; non-blocking.
     let descriptor: Int32
@@ -72,8 +75,16 @@ final class Joiner {
     var effectiveSendBuffer: Int64 { cshims_socket_send_buffer(descriptor) }
 
     /// Joins for the first time, or says why not.
+    ///
+    /// A port that is taken is tried for a while: the switch may not have noticed yet that its former
+    /// peer, perhaps the guest that is being started anew, has ended.
     func join() throws(AttachError) {
-        let code = connect()
+        let end = ContinuousClock.now + Self.takenPatience
+        var code = connect()
+        while code == EPERM, ContinuousClock.now < end {
+            poll(nil, 0, Self.takenRetryMilliseconds)
+            code = connect()
+        }
         if code != 0 { throw .cannotJoin(path: portPath, code: code) }
         logger.info("joined", metadata: ["port": "\(portPath)"])
     }

@@ -38,8 +38,8 @@ enum OwnNamespace {
                 + "allow it with `sysctl -w kernel.unprivileged_userns_clone=1`\(asRoot)"
         }
         if sysctl("user/max_user_namespaces") == "0" || code == ENOSPC {
-            return "\(start): sysctl user.max_user_namespaces = "
-                + "\(sysctl("user/max_user_namespaces") ?? "?") is used up; "
+            return "\(start): the limit of sysctl user.max_user_namespaces = "
+                + "\(sysctl("user/max_user_namespaces") ?? "?") is reached; "
                 + "raise it with `sysctl -w user.max_user_namespaces=10000`\(asRoot)"
         }
         if sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1" {
