@@ -25,7 +25,7 @@ public enum AttachError: Error, CustomStringConvertible {
         switch self {
         case .usage(let text), .unfit(let text): text
         case .cannotJoin(let path, let code): "\(path): \(Self.reason(joinCode: code))"
-        case .system(let what, let code): "\(what): \(String(cString: strerror(code)))"
+        case .system(let what, let code): "\(what): \(SystemText.reason(code))"
         }
     }
 
@@ -39,7 +39,7 @@ public enum AttachError: Error, CustomStringConvertible {
             "permission denied; the port's `mode`, `owner` and `group` decide who may attach"
         case EPROTOTYPE: "this is no port of a switch (a socket of another type)"
         case ENAMETOOLONG: "the path is longer than 107 bytes"
-        default: String(cString: strerror(code))
+        default: SystemText.reason(code)
         }
     }
 }

@@ -31,7 +31,7 @@ final class NamespaceGuest {
             throw AttachError(error)
         }
         // The device is up before the port is joined: a switch that sees its peer may rely on it.
-        device = try GuestDevice(options, namespacePath: namespace?.path)
+        device = try GuestDevice(options)
         do throws(SystemFailure) {
             joiner = try Joiner(portPath: options.socketPath, logger: logger)
             copier = try FrameCopier(

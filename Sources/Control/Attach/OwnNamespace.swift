@@ -47,7 +47,7 @@ enum OwnNamespace {
                 + "allow it with `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
                 + asRoot
         }
-        return "\(start): \(String(cString: strerror(code))); a container's seccomp profile may "
+        return "\(start): \(SystemText.reason(code)); a container's seccomp profile may "
             + "refuse unshare(2)\(asRoot) outside of it"
     }
 

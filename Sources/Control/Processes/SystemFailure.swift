@@ -1,15 +1,13 @@
-import Glibc
-
 /// A system call that failed: what was tried, and why the kernel refused.
 ///
 /// `what` continues as a sentence: "cannot bind /tmp/x.sock" becomes
-/// "cannot bind /tmp/x.sock: Permission denied".
+/// "cannot bind /tmp/x.sock: permission denied".
 struct SystemFailure: Error, CustomStringConvertible {
     let what: String
     /// A positive errno.
     let code: Int32
 
-    var description: String { "\(what): \(String(cString: strerror(code)))" }
+    var description: String { "\(what): \(SystemText.reason(code))" }
 
     /// Passes a shim's result on, or throws what a negative one means.
     @discardableResult

@@ -15,7 +15,7 @@ import Testing
         #expect {
             _ = try ChildProcess(.init(arguments: ["/nonexistent/program"]))
         } throws: { error in
-            "\(error)" == "cannot run /nonexistent/program: No such file or directory"
+            "\(error)" == "cannot run /nonexistent/program: no such file or directory"
         }
     }
 
