@@ -1,0 +1,121 @@
+"""The programs that carry frames: the switch and the cables that it is held against."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+BASELINE = "cable-uring"
+CONTROL = "cable-uring-control"
+SWITCH = "ringswitch"
+ALL = [BASELINE, SWITCH, CONTROL, "cable-mmsg"]
+
+START_LIMIT_SECONDS = 15
+STOP_LIMIT_SECONDS = 10
+
+
+class ContenderError(Exception):
+    """A contender that did not start, or did not end, as it should."""
+
+
+def _size(count):
+    """Bytes as the configuration writes them."""
+    for unit, factor in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count % factor == 0:
+            return f"{count // factor}{unit}"
+    return f"{count}B"
+
+
+class Contender:
+    """A running contender; `with` ends it."""
+
+    def __init__(self, name, binaries, directory, case, send_buffer, ports, idle_ports=0):
+        self.name = name
+        self.binaries = binaries
+        self.directory = Path(directory)
+        self.case = case
+        self.send_buffer = send_buffer
+        self.paths = [self.directory / f"p{i}.sock" for i in range(ports)]
+        self.idle_paths = []
+        if name == SWITCH:
+            self.idle_paths = [self.directory / f"i{i}.sock" for i in range(idle_ports)]
+        self.log = None
+        self.process = None
+        self.counters = None
+
+    def __enter__(self):
+        command = self._switch_command() if self.name == SWITCH else self._cable_command()
+        self.log = open(self.directory / "contender.log", "w+", encoding="utf-8")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        try:
+            self._await_paths()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            output, _ = self.process.communicate(timeout=STOP_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            if kind is None:
+                raise ContenderError(f"{self.name} did not end at SIGTERM") from None
+            return
+        if kind is None and self.process.returncode != 0:
+            raise ContenderError(f"{self.name} ended with {self.process.returncode}: {self._said()}")
+        if self.name != SWITCH:
+            self.counters = json.loads(output) if output.strip() else None
+        self.log.close()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def note_counters(self):
+        """Keeps the switch's own account of what happened, while it still runs."""
+        if self.name != SWITCH:
+            return
+        result = subprocess.run(
+            [self.binaries / SWITCH, "status", "--json", "--socket", self.directory / "control.sock"],
+            capture_output=True, text=True, timeout=STOP_LIMIT_SECONDS, check=False)
+        if result.returncode == 0:
+            self.counters = json.loads(result.stdout).get("totals")
+
+    def _cable_command(self):
+        program = self.binaries / self.name.removesuffix("-control")
+        buffer_size = max(2048, self.case.max_frame)
+        return [
+            program, "--buffers", str(self.case.buffers), "--buffer-size", str(buffer_size),
+            "--send-buffer", str(self.send_buffer), *self.paths]
+
+    def _switch_command(self):
+        lines = [
+            "[switch]", 'name = "bench"', f'runtime_dir = "{self.directory}"', "",
+            "[port_defaults]", f"max_frame = {self.case.max_frame}",
+            f'send_buffer = "{_size(self.send_buffer)}"']
+        for path in self.paths + self.idle_paths:
+            lines += [
+                "", "[[port]]", f'name = "{path.stem}"', 'type = "unixgram"', f'path = "{path}"']
+        configuration = self.directory / "switch.toml"
+        configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return [self.binaries / SWITCH, "run", "--config", configuration]
+
+    def _await_paths(self):
+        deadline = time.monotonic() + START_LIMIT_SECONDS
+        while not all(path.exists() for path in self.paths + self.idle_paths):
+            if self.process.poll() is not None:
+                raise ContenderError(f"{self.name} ended at its start: {self._said()}")
+            if time.monotonic() > deadline:
+                raise ContenderError(f"{self.name} does not listen: {self._said()}")
+            time.sleep(0.005)
+
+    def _said(self):
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read()[-2000:].strip() or "(nothing on standard error)"

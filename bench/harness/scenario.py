@@ -1,0 +1,107 @@
+"""Scenarios: what is measured, as TOML files."""
+
+import tomllib
+from dataclasses import dataclass, field
+
+DEFAULT_ROUNDS = 15
+DEFAULT_SECONDS = 2.0
+DEFAULT_SEND_BUFFER = 4 << 20
+
+LENGTH_OF_A_PORT = 1518
+LENGTH_OF_A_LONG_PORT = 65550
+
+
+class ScenarioError(Exception):
+    """A scenario file that makes no sense."""
+
+
+@dataclass
+class Case:
+    """One row of a scenario: a frame length, and how slowly slow readers read it."""
+
+    name: str
+    size: int
+    read_pause_us: int = 0
+
+    @property
+    def max_frame(self):
+        return LENGTH_OF_A_PORT if self.size <= LENGTH_OF_A_PORT else LENGTH_OF_A_LONG_PORT
+
+    @property
+    def buffers(self):
+        """Receive buffers of a port, the same for the switch and the cables."""
+        if self.max_frame <= 2048:
+            return 64
+        return 32 if self.max_frame <= 9216 else 16
+
+
+@dataclass
+class Endpoint:
+    name: str
+    reader: str = "fast"
+    extra_macs: int = 0
+
+
+@dataclass
+class Flow:
+    from_: str
+    to: str
+    spread: bool = False
+
+
+@dataclass
+class Scenario:
+    name: str
+    title: str
+    cases: list
+    endpoints: list = field(default_factory=list)
+    flows: list = field(default_factory=list)
+    kind: str = "pairs"
+    rounds: int = DEFAULT_ROUNDS
+    seconds: float = DEFAULT_SECONDS
+    send_buffer: int = DEFAULT_SEND_BUFFER
+    idle_ports: int = 0
+    idle_macs: int = 0
+    load: float = 0.25
+    side_load: float = 0.1
+
+    @property
+    def idle_macs_per_port(self):
+        """Addresses behind each idle port, so that the whole table has `idle_macs`."""
+        if self.idle_ports == 0:
+            return 0
+        others = sum(1 + endpoint.extra_macs for endpoint in self.endpoints)
+        return max(1, -(-(self.idle_macs - others) // self.idle_ports))
+
+
+def _take(table, where, kind, renamed=None):
+    """Makes a `kind` of a TOML table, refusing keys that it does not have."""
+    values = {(renamed or {}).get(key, key): value for key, value in table.items()}
+    unknown = set(values) - set(kind.__dataclass_fields__)
+    if unknown:
+        raise ScenarioError(f"{where}: unknown key {', '.join(sorted(unknown))}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ScenarioError(f"{where}: {error}") from None
+
+
+def load(path):
+    """Reads a scenario file."""
+    with open(path, "rb") as file:
+        table = tomllib.load(file)
+    where = path.name
+    idle = table.pop("idle", {})
+    table["name"] = path.stem
+    table["idle_ports"] = idle.get("ports", 0)
+    table["idle_macs"] = idle.get("macs", 0)
+    table["cases"] = [_take(entry, where, Case) for entry in table.pop("case", [])]
+    table["endpoints"] = [_take(entry, where, Endpoint) for entry in table.pop("endpoint", [])]
+    table["flows"] = [
+        _take(entry, where, Flow, {"from": "from_"}) for entry in table.pop("flow", [])]
+    scenario = _take(table, where, Scenario)
+    if not scenario.cases:
+        raise ScenarioError(f"{where}: no [[case]]")
+    if scenario.kind not in ("pairs", "independence"):
+        raise ScenarioError(f"{where}: kind = {scenario.kind!r} is neither pairs nor independence")
+    return scenario
