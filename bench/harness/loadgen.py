@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 READY_LIMIT_SECONDS = 30
+END_LIMIT_SECONDS = 5
 
 
 class LoadError(Exception):
@@ -34,9 +35,14 @@ class Loadgen:
         return self
 
     def __exit__(self, kind, value, trace):
+        # Asked first: a load generator that is killed leaves its sockets behind.
         if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.communicate(timeout=END_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.communicate()
+            self.process.communicate()
 
     @property
     def pid(self):
