@@ -1,13 +1,14 @@
-// What the two cables have in common: their options, the switch's side of the unixgram protocol, and the
-// counts that they print.
+// What the two cables have in common: their options, the switch's side of the unixgram protocol,
+// and the counts that they print.
 //
-// A cable joins sockets in pairs: what comes in at one is sent at the other. It parses nothing, learns
-// nothing and queues nothing, so it is what a switch cannot beat: the price of the sockets alone.
+// A cable joins sockets in pairs: what comes in at one is sent at the other. It parses nothing,
+// learns nothing and queues nothing, so it is what a switch cannot beat: the price of the sockets
+// alone.
 //
-// Each path is a listening datagram socket. The first datagram at a path names the peer; the cable connects
-// its socket back to it, which lifts the receiver's limit of max_dgram_qlen + 1 frames. Datagrams that came
-// before both ends of a pair were joined are thrown away. "VFKT", the greeting of vfkit and libkrun, may come
-// again at any time and is never passed on.
+// Each path is a listening datagram socket. The first datagram at a path names the peer; the cable
+// connects its socket back to it, which lifts the receiver's limit of max_dgram_qlen + 1 frames.
+// Datagrams that came before both ends of a pair were joined are thrown away. "VFKT", the greeting
+// of vfkit and libkrun, may come again at any time and is never passed on.
 
 #ifndef CABLE_H
 #define CABLE_H
@@ -95,7 +96,8 @@ static inline void cable_read_options(cable_t *cable, int argc, char **argv) {
     is_good &= buffers > 0 && buffers <= 32768 && (buffers & (buffers - 1)) == 0;
     is_good &= cable->buffer_size >= 64;
     cable->side_count = argc - optind;
-    is_good &= cable->side_count >= 2 && cable->side_count % 2 == 0 && cable->side_count <= SIDE_LIMIT;
+    is_good &=
+        cable->side_count >= 2 && cable->side_count % 2 == 0 && cable->side_count <= SIDE_LIMIT;
     if (!is_good) {
         fprintf(
             stderr,
@@ -129,8 +131,8 @@ static inline void cable_join_side(cable_t *cable, side_t *side) {
     char byte[MAGIC_LENGTH];
     struct sockaddr_un peer;
     socklen_t length = sizeof peer;
-    ssize_t received =
-        recvfrom(side->descriptor, byte, sizeof byte, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
+    ssize_t received = recvfrom(
+        side->descriptor, byte, sizeof byte, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
     if (received < 0 || length <= sizeof peer.sun_family) return;
     if (connect(side->descriptor, (struct sockaddr *)&peer, length) != 0) {
         cable_fail("connecting back", errno);
@@ -167,8 +169,8 @@ static inline bool cable_is_magic(const void *bytes, size_t length) {
     return length == MAGIC_LENGTH && memcmp(bytes, "VFKT", MAGIC_LENGTH) == 0;
 }
 
-/// Bytes from one buffer to the next: one cache line more than needed, because buffers a multiple of the
-/// page size apart meet in the same sets of the first-level cache.
+/// Bytes from one buffer to the next: one cache line more than needed, because buffers a multiple
+/// of the page size apart meet in the same sets of the first-level cache.
 static inline size_t cable_stride(const cable_t *cable) {
     return ((size_t)cable->buffer_size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE + CACHE_LINE;
 }

@@ -68,7 +68,8 @@ class Contender:
                 raise ContenderError(f"{self.name} did not end at SIGTERM") from None
             return
         if kind is None and self.process.returncode != 0:
-            raise ContenderError(f"{self.name} ended with {self.process.returncode}: {self._said()}")
+            code = self.process.returncode
+            raise ContenderError(f"{self.name} ended with {code}: {self._said()}")
         if self.name != SWITCH:
             self.counters = json.loads(output) if output.strip() else None
         self.log.close()
@@ -81,8 +82,9 @@ class Contender:
         """Keeps the switch's own account of what happened, while it still runs."""
         if self.name != SWITCH:
             return
+        control = self.directory / "control.sock"
         result = subprocess.run(
-            [self.binaries / SWITCH, "status", "--json", "--socket", self.directory / "control.sock"],
+            [self.binaries / SWITCH, "status", "--json", "--socket", control],
             capture_output=True, text=True, timeout=STOP_LIMIT_SECONDS, check=False)
         if result.returncode == 0:
             self.counters = json.loads(result.stdout).get("totals")

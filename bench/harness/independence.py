@@ -85,7 +85,7 @@ def _run_variant(variant, scenario, case, rate, seconds, binaries):
 
 
 def run_scenario(scenario, rounds, seconds, binaries, progress):
-    """All cases and rounds; the variants follow one another within a round, as contenders do elsewhere."""
+    """All cases and rounds; variants follow one another in a round, as contenders do elsewhere."""
     cases = []
     for case in scenario.cases:
         progress(f"{scenario.name}: {case.name}: the most that the pair gets across")
@@ -99,5 +99,6 @@ def run_scenario(scenario, rounds, seconds, binaries, progress):
                     variant, scenario, case, most * scenario.load, seconds, binaries)
                 runs.append({"round": number, **figures})
         cases.append({
-            "name": case.name, "size": case.size, "most_frames_a_second": round(most), "runs": runs})
+            "name": case.name, "size": case.size, "most_frames_a_second": round(most),
+            "runs": runs})
     return cases

@@ -116,8 +116,8 @@ def run_once(name, scenario, case, seconds, binaries):
 
 
 def run_scenario(scenario, names, rounds, seconds, binaries, progress):
-    """All cases and rounds. Contenders follow one another within a round, beginning with another one each time,
-    so that a slow minute of the machine meets all of them."""
+    """All cases and rounds. Contenders follow one another within a round, which begins with another
+    one each time, so that a slow minute of the machine meets all of them."""
     cases = []
     for case in scenario.cases:
         runs = []

@@ -1,10 +1,10 @@
-// A switch learns an address from a frame, and takes a port into its floods when the port has a peer. An
-// endpoint that has *heard* another one's broadcast is attached itself, and the other one is known to the
-// switch; so a flow may start when its two ends have heard each other. Broadcasts sent before the other side
-// was attached reach nobody and are repeated.
+// A switch learns an address from a frame, and takes a port into its floods when the port has a
+// peer. An endpoint that has *heard* another one's broadcast is attached itself, and the other one
+// is known to the switch; so a flow may start when its two ends have heard each other. Broadcasts
+// sent before the other side was attached reach nobody and are repeated.
 //
-// Extra addresses are announced by frames to the endpoint's own, already known address: the switch learns the
-// source and filters the frame, which spares all other ports thousands of broadcasts.
+// Extra addresses are announced by frames to the endpoint's own, already known address: the switch
+// learns the source and filters the frame, which spares all other ports thousands of broadcasts.
 
 #define _GNU_SOURCE
 #include "announce.h"
@@ -24,12 +24,14 @@ enum { REPEAT_INTERVAL = 20 * NANOSECONDS_PER_MILLISECOND, ANNOUNCEMENT_LENGTH =
 
 static const mac_t broadcast = {{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}};
 
-static bool send_one(const endpoint_t *endpoint, sort_t sort, const mac_t *destination, const mac_t *source) {
+static bool send_one(
+    const endpoint_t *endpoint, sort_t sort, const mac_t *destination, const mac_t *source) {
     uint8_t frame[ANNOUNCEMENT_LENGTH];
     frame_fields_t fields = {.sort = sort, .length = sizeof frame};
     frame_write(frame, destination, source, &fields);
     for (int attempt = 0; attempt < 100; attempt++) {
-        if (send(endpoint->descriptor, frame, sizeof frame, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return true;
+        if (send(endpoint->descriptor, frame, sizeof frame, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            return true;
         if (errno != EAGAIN) return false;
         struct pollfd writable = {.fd = endpoint->descriptor, .events = POLLOUT};
         poll(&writable, 1, PATIENCE_MILLISECONDS);
@@ -82,7 +84,8 @@ static bool somebody_waits(const plan_t *plan, bool *heard, bool *waiting) {
         const flow_t *flow = &plan->flows[i];
         if (flow->to < 0 || flow->to == flow->from) continue;
         if (heard_by(heard, plan->endpoint_count, flow->to)[flow->from]
-            && heard_by(heard, plan->endpoint_count, flow->from)[flow->to]) continue;
+            && heard_by(heard, plan->endpoint_count, flow->from)[flow->to])
+            continue;
         waiting[flow->from] = waiting[flow->to] = some = true;
     }
     return some;
@@ -93,7 +96,8 @@ static void announce_extras(run_t *run) {
         const endpoint_t *endpoint = &run->plan.endpoints[i];
         for (uint32_t extra = 0; extra < endpoint->extra_macs; extra++) {
             mac_t source = endpoint_extra_mac(endpoint, extra);
-            if (send_one(endpoint, SORT_EXTRA, &endpoint->mac, &source)) run->tallies[i].extras_sent++;
+            if (send_one(endpoint, SORT_EXTRA, &endpoint->mac, &source))
+                run->tallies[i].extras_sent++;
         }
     }
 }
@@ -129,7 +133,9 @@ bool announce(run_t *run, uint64_t deadline) {
     }
     for (size_t i = 0; some && i < count; i++) {
         if (!waiting[i]) continue;
-        fprintf(stderr, "loadgen: %s: the other end of its flow was not heard\n", plan->endpoints[i].name);
+        fprintf(
+            stderr, "loadgen: %s: the other end of its flow was not heard\n",
+            plan->endpoints[i].name);
     }
     if (!some) announce_extras(run);
     free(heard);

@@ -18,11 +18,13 @@ static int connect_to_port(const endpoint_t *endpoint) {
     struct sockaddr_un port = {.sun_family = AF_UNIX};
     memcpy(port.sun_path, endpoint->port_path, sizeof port.sun_path);
     if (connect(endpoint->descriptor, (struct sockaddr *)&port, sizeof port) != 0) return -errno;
-    if (endpoint->sends_magic && send(endpoint->descriptor, "VFKT", 4, MSG_NOSIGNAL) != 4) return -errno;
+    if (endpoint->sends_magic && send(endpoint->descriptor, "VFKT", 4, MSG_NOSIGNAL) != 4)
+        return -errno;
     return 0;
 }
 
-/// Errors that pass: the switch is not there yet, or has not yet noticed the death of the port's last peer.
+/// Errors that pass: the switch is not there yet, or has not yet noticed the death of the port's
+/// last peer.
 static bool passes(int error) {
     return error == -ENOENT || error == -ECONNREFUSED || error == -EPERM || error == -EAGAIN;
 }
@@ -55,8 +57,8 @@ int endpoint_rejoin(const endpoint_t *endpoint) {
 
 mac_t endpoint_extra_mac(const endpoint_t *endpoint, uint32_t index) {
     const uint8_t *own = endpoint->mac.bytes;
-    return (mac_t){{
-        EXTRA_MAC_PREFIX, own[3], own[4], own[5], (uint8_t)(index >> 8), (uint8_t)index}};
+    return (mac_t){
+        {EXTRA_MAC_PREFIX, own[3], own[4], own[5], (uint8_t)(index >> 8), (uint8_t)index}};
 }
 
 bool endpoint_expects(const endpoint_t *endpoint, const uint8_t *destination) {

@@ -19,7 +19,8 @@ int endpoint_rejoin(const endpoint_t *endpoint);
 /// The `index`th additional address behind an endpoint.
 mac_t endpoint_extra_mac(const endpoint_t *endpoint, uint32_t index);
 
-/// Says whether frames for `destination` are meant for this endpoint: its own, an extra or a group address.
+/// Says whether frames for `destination` are meant for this endpoint: its own, an extra or a group
+/// address.
 bool endpoint_expects(const endpoint_t *endpoint, const uint8_t *destination);
 
 #endif

@@ -10,8 +10,8 @@ enum {
     OFFSET_LENGTH = 32,
     OFFSET_FLOW = 36,
     OFFSET_HEADER_CHECK = 38,
-    PLACES = 512,        ///< Places at which a body may begin, a power of two.
-    PLACE_STRIDE = 8,    ///< Bytes between two places.
+    PLACES = 512,         ///< Places at which a body may begin, a power of two.
+    PLACE_STRIDE = 8,     ///< Bytes between two places.
     SAMPLE_STRIDE = 4096, ///< Bytes between two sampled words of a body.
 };
 
@@ -40,7 +40,8 @@ static const uint8_t *body(uint16_t flow, uint64_t sequence) {
 static uint16_t header_check(const uint8_t *bytes) {
     uint64_t words[3];
     memcpy(words, bytes + OFFSET_SORT, sizeof words);
-    uint64_t mixed = (words[0] ^ (words[1] << 21 | words[1] >> 43) ^ (words[2] << 42 | words[2] >> 22));
+    uint64_t mixed =
+        (words[0] ^ (words[1] << 21 | words[1] >> 43) ^ (words[2] << 42 | words[2] >> 22));
     mixed *= 0xD6E8FEB86659FD93ull;
     return (uint16_t)(mixed >> 48);
 }

@@ -15,9 +15,10 @@
 //
 // Fields behind the EtherType are in the machine's own order: no frame leaves the machine.
 //
-// The body is not generated frame by frame: one pattern of pseudo-random bytes serves every frame, and
-// where in it a body begins depends on flow and sequence number. So bodies differ, a piece of another frame
-// is noticed, and a sender copies nothing: the longer part of a frame is sent out of the pattern itself.
+// The body is not generated frame by frame: one pattern of pseudo-random bytes serves every frame,
+// and where in it a body begins depends on flow and sequence number. So bodies differ, a piece of
+// another frame is noticed, and a sender copies nothing: the longer part of a frame is sent out of
+// the pattern itself.
 
 #ifndef LOADGEN_FRAME_H
 #define LOADGEN_FRAME_H

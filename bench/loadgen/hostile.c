@@ -18,8 +18,8 @@ static void draw_bytes(uint64_t *state, uint8_t *to, size_t count) {
     for (size_t i = 0; i < count; i++) to[i] = (uint8_t)(draw(state) >> 56);
 }
 
-/// Random bytes of random length. Every second datagram has believable addresses, else nearly all of them
-/// would be thrown away by the first test; one in 64 is as long as a datagram may be.
+/// Random bytes of random length. Every second datagram has believable addresses, else nearly all
+/// of them would be thrown away by the first test; one in 64 is as long as a datagram may be.
 static hostile_t fuzz(const flow_t *flow, const mac_t *source, uint64_t *random, uint8_t *head) {
     draw_bytes(random, head, FRAME_HEAD_LENGTH);
     uint64_t dice = draw(random);

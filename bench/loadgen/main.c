@@ -1,10 +1,11 @@
 // loadgen plays VMs on unixgram ports and measures what passes between them.
 //
-// Theory of operation. A plan (plan.h) names endpoints and flows. All endpoints attach as libkrun does
-// (endpoint.h) and announce themselves (announce.h). Then a second process is forked that sends, one thread
-// an endpoint (sender.h), while this one receives (receiver.h): so the CPU time of both sides is known apart,
-// and stopping this process stops the VMs' reading only. When the senders are done and nothing more is under
-// way, the counts of both are printed as one JSON object (report.h).
+// Theory of operation. A plan (plan.h) names endpoints and flows. All endpoints attach as libkrun
+// does (endpoint.h) and announce themselves (announce.h). Then a second process is forked that
+// sends, one thread an endpoint (sender.h), while this one receives (receiver.h): so the CPU time
+// of both sides is known apart, and stopping this process stops the VMs' reading only. When the
+// senders are done and nothing more is under way, the counts of both are printed as one JSON object
+// (report.h).
 
 #define _GNU_SOURCE
 #include "announce.h"
@@ -28,13 +29,15 @@
 #include <unistd.h>
 
 enum {
-    POLL_INTERVAL = 5 * NANOSECONDS_PER_MILLISECOND, ///< Between looks at what the other threads do.
-    START_DELAY = 2 * NANOSECONDS_PER_MILLISECOND,   ///< From the decision to start to the first frame.
+    POLL_INTERVAL = 5
+        * NANOSECONDS_PER_MILLISECOND, ///< Between looks at what the other threads do.
+    START_DELAY = 2
+        * NANOSECONDS_PER_MILLISECOND, ///< From the decision to start to the first frame.
 };
 
 /// The sending processes or threads.
 typedef struct {
-    pid_t process; ///< 0: threads of this process, or nobody.
+    pid_t process;  ///< 0: threads of this process, or nobody.
     int start_pipe; ///< Written to when the senders shall begin.
     pthread_t *threads;
     int thread_count;
@@ -72,7 +75,8 @@ static bool attach_all(run_t *run, uint64_t deadline) {
         int result = endpoint_attach(endpoint, deadline);
         if (result != 0) {
             fprintf(
-                stderr, "loadgen: %s: %s: %s\n", endpoint->name, endpoint->port_path, strerror(-result));
+                stderr, "loadgen: %s: %s: %s\n", endpoint->name, endpoint->port_path,
+                strerror(-result));
             return false;
         }
         if (endpoint->sends_magic) run->tallies[i].magic_sent++;
@@ -88,9 +92,9 @@ static void measure_cpu(uint64_t *user, uint64_t *system) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     *user = (uint64_t)usage.ru_utime.tv_sec * NANOSECONDS_PER_SECOND
-        + (uint64_t)usage.ru_utime.tv_usec * NANOSECONDS_PER_MICROSECOND;
+            + (uint64_t)usage.ru_utime.tv_usec * NANOSECONDS_PER_MICROSECOND;
     *system = (uint64_t)usage.ru_stime.tv_sec * NANOSECONDS_PER_SECOND
-        + (uint64_t)usage.ru_stime.tv_usec * NANOSECONDS_PER_MICROSECOND;
+              + (uint64_t)usage.ru_stime.tv_usec * NANOSECONDS_PER_MICROSECOND;
 }
 
 static void *sender_thread(void *argument) {
@@ -110,7 +114,8 @@ static void start_threads(run_t *run, senders_t *senders) {
         sender_order_t *order = malloc(sizeof *order);
         if (order == NULL) abort();
         *order = (sender_order_t){run, from};
-        if (pthread_create(&senders->threads[senders->thread_count++], NULL, sender_thread, order) != 0) {
+        if (pthread_create(&senders->threads[senders->thread_count++], NULL, sender_thread, order)
+            != 0) {
             abort();
         }
     }
@@ -161,7 +166,8 @@ static void hold(const plan_t *plan) {
     ssize_t length;
     do {
         length = read(STDIN_FILENO, &byte, 1);
-    } while ((length == 1 && byte != '\n') || (length < 0 && errno == EINTR && !atomic_load(&shared->stop)));
+    } while ((length == 1 && byte != '\n')
+             || (length < 0 && errno == EINTR && !atomic_load(&shared->stop)));
 }
 
 static void start_senders(run_t *run, senders_t *senders) {

@@ -14,12 +14,18 @@
 #include <unistd.h>
 
 const char *const kind_names[KIND_COUNT] = {
-    [KIND_MEASURED] = "measured",     [KIND_EMPTY] = "empty",
-    [KIND_ONE] = "one",               [KIND_THIRTEEN] = "thirteen",
-    [KIND_OVERSIZE] = "oversize",     [KIND_ETHERTYPE] = "ethertype",
-    [KIND_GROUPSOURCE] = "groupsource", [KIND_ZEROSOURCE] = "zerosource",
-    [KIND_RESERVED] = "reserved",     [KIND_MACFLOOD] = "macflood",
-    [KIND_MAGIC] = "magic",           [KIND_FUZZ] = "fuzz",
+    [KIND_MEASURED] = "measured",
+    [KIND_EMPTY] = "empty",
+    [KIND_ONE] = "one",
+    [KIND_THIRTEEN] = "thirteen",
+    [KIND_OVERSIZE] = "oversize",
+    [KIND_ETHERTYPE] = "ethertype",
+    [KIND_GROUPSOURCE] = "groupsource",
+    [KIND_ZEROSOURCE] = "zerosource",
+    [KIND_RESERVED] = "reserved",
+    [KIND_MACFLOOD] = "macflood",
+    [KIND_MAGIC] = "magic",
+    [KIND_FUZZ] = "fuzz",
 };
 
 enum { SEND_BUFFER_OF_LIBKRUN = 7 << 20, HOSTILE_COUNT = 1000, OVERSIZE_LENGTH = 9014 };
@@ -53,14 +59,15 @@ static void set_defaults(endpoint_t *endpoint, int index) {
     snprintf(
         endpoint->own_path, sizeof endpoint->own_path, "%s/loadgen-%u-%d.sock", directory, pid,
         index);
-    endpoint->mac = (mac_t){{
-        0x02, 0x52, (uint8_t)(pid >> 8), (uint8_t)pid, (uint8_t)(index >> 8), (uint8_t)index}};
+    endpoint->mac = (mac_t){
+        {0x02, 0x52, (uint8_t)(pid >> 8), (uint8_t)pid, (uint8_t)(index >> 8), (uint8_t)index}};
     endpoint->asked_send_buffer = SEND_BUFFER_OF_LIBKRUN;
     endpoint->descriptor = -1;
 }
 
 static void parse_endpoint(plan_t *plan, char *text) {
-    if (plan->endpoint_count == ENDPOINT_LIMIT) words_refuse("more than %d endpoints", ENDPOINT_LIMIT);
+    if (plan->endpoint_count == ENDPOINT_LIMIT)
+        words_refuse("more than %d endpoints", ENDPOINT_LIMIT);
     endpoint_t *endpoint = &plan->endpoints[plan->endpoint_count];
     set_defaults(endpoint, plan->endpoint_count);
     plan->endpoint_count++;
@@ -90,7 +97,8 @@ static void parse_endpoint(plan_t *plan, char *text) {
             words_refuse("endpoint: unknown key '%s'", key);
         }
     }
-    if (endpoint->port_path[0] == '\0') words_refuse("endpoint %s: port=PATH is missing", endpoint->name);
+    if (endpoint->port_path[0] == '\0')
+        words_refuse("endpoint %s: port=PATH is missing", endpoint->name);
 }
 
 static int find_endpoint(const plan_t *plan, const char *name) {
@@ -107,12 +115,13 @@ static void parse_destination(const plan_t *plan, flow_t *flow, const char *valu
     } else if (strcmp(value, "broadcast") == 0) {
         memset(flow->destination.bytes, 0xFF, MAC_LENGTH);
     } else if (!words_mac(value, &flow->destination)) {
-        words_refuse("to=%s: neither an endpoint named before, nor a MAC address, nor broadcast", value);
+        words_refuse(
+            "to=%s: neither an endpoint named before, nor a MAC address, nor broadcast", value);
     }
 }
 
-/// Refuses flows that make no sense, and gives hostile ones a harmless destination: their own sender,
-/// so that a frame which the switch believes is filtered and troubles nobody.
+/// Refuses flows that make no sense, and gives hostile ones a harmless destination: their own
+/// sender, so that a frame which the switch believes is filtered and troubles nobody.
 static void complete_flow(plan_t *plan, flow_t *flow, bool has_destination) {
     if (flow->from < 0) words_refuse("flow %s: from=ENDPOINT is missing", flow->name);
     if (!has_destination) {
@@ -130,14 +139,16 @@ static void complete_flow(plan_t *plan, flow_t *flow, bool has_destination) {
         words_refuse("flow %s: spread=yes needs an endpoint with extra-macs", flow->name);
     }
     for (int i = 0; i < plan->flow_count - 1; i++) {
-        if (plan->flows[i].id == flow->id) words_refuse("flow %s: id=%u stands twice", flow->name, flow->id);
+        if (plan->flows[i].id == flow->id)
+            words_refuse("flow %s: id=%u stands twice", flow->name, flow->id);
     }
 }
 
 static void parse_flow(plan_t *plan, char *text) {
     if (plan->flow_count == FLOW_LIMIT) words_refuse("more than %d flows", FLOW_LIMIT);
     flow_t *flow = &plan->flows[plan->flow_count];
-    *flow = (flow_t){.id = (uint16_t)plan->flow_count, .from = -1, .to = -1, .length = 60, .seed = 1};
+    *flow =
+        (flow_t){.id = (uint16_t)plan->flow_count, .from = -1, .to = -1, .length = 60, .seed = 1};
     snprintf(flow->name, sizeof flow->name, "f%d", plan->flow_count);
     plan->flow_count++;
     bool has_destination = false;
@@ -156,9 +167,11 @@ static void parse_flow(plan_t *plan, char *text) {
         } else if (strcmp(key, "kind") == 0) {
             flow->kind = parse_kind(value);
         } else if (strcmp(key, "size") == 0) {
-            flow->length = (uint32_t)words_number(key, value, FRAME_HEADER_LENGTH, FRAME_LENGTH_MAX);
+            flow->length =
+                (uint32_t)words_number(key, value, FRAME_HEADER_LENGTH, FRAME_LENGTH_MAX);
         } else if (strcmp(key, "rate") == 0) {
-            flow->rate = strcmp(value, "max") == 0 ? 0 : (double)words_number(key, value, 1, 100000000);
+            flow->rate =
+                strcmp(value, "max") == 0 ? 0 : (double)words_number(key, value, 1, 100000000);
         } else if (strcmp(key, "count") == 0) {
             flow->count = words_number(key, value, 1, UINT64_MAX);
         } else if (strcmp(key, "start") == 0) {
@@ -245,9 +258,7 @@ static void parse_option(plan_t *plan, int option, char *value) {
     case 'm':
         plan->frame_max = (uint32_t)words_number("--frame-max", value, 60, FRAME_LENGTH_MAX);
         break;
-    case 'H':
-        usage_print();
-        exit(0);
+    case 'H': usage_print(); exit(0);
     default: exit(2); // getopt_long has said what is wrong.
     }
 }

@@ -12,8 +12,8 @@
 
 enum {
     ENDPOINT_LIMIT = 1024, ///< Endpoints of one process.
-    FLOW_LIMIT = 1024,     ///< Flow identifiers, 0 ..< FLOW_LIMIT, common to all processes of a test.
-    NAME_LIMIT = 32,       ///< Bytes of a name, with its final zero.
+    FLOW_LIMIT = 1024, ///< Flow identifiers, 0 ..< FLOW_LIMIT, common to all processes of a test.
+    NAME_LIMIT = 32,   ///< Bytes of a name, with its final zero.
     MAC_LENGTH = 6,
     FRAME_LENGTH_MAX = 65550, ///< Longest frame that a libkrun guest sends.
 };
@@ -39,10 +39,10 @@ typedef struct {
     int asked_send_buffer; ///< Bytes asked for with SO_SNDBUF.
     uint32_t extra_macs;   ///< Further source addresses announced behind this port.
     reading_t reading;
-    uint32_t read_pause;   ///< Microseconds slept after each batch (READ_SLOWLY).
-    uint32_t read_batch;   ///< Frames of one recvmmsg; 0: as many as suit the frame length.
-    int descriptor;        ///< -1 until connected.
-    int send_buffer;       ///< Effective bytes of SO_SNDBUF.
+    uint32_t read_pause; ///< Microseconds slept after each batch (READ_SLOWLY).
+    uint32_t read_batch; ///< Frames of one recvmmsg; 0: as many as suit the frame length.
+    int descriptor;      ///< -1 until connected.
+    int send_buffer;     ///< Effective bytes of SO_SNDBUF.
 } endpoint_t;
 
 typedef enum {
@@ -70,19 +70,19 @@ typedef enum {
 typedef struct {
     uint16_t id;
     char name[NAME_LIMIT];
-    int from;           ///< Index of the sending endpoint.
-    int to;             ///< Index of the receiving endpoint, -1 if it is not one of this process.
+    int from; ///< Index of the sending endpoint.
+    int to;   ///< Index of the receiving endpoint, -1 if it is not one of this process.
     mac_t destination;
     kind_t kind;
     check_t check;
-    bool spreads;       ///< Rotates through the extra addresses of the receiving endpoint.
-    uint32_t length;    ///< Bytes of a frame.
-    double rate;        ///< Frames a second; 0: as many as the socket takes.
-    uint64_t count;     ///< Frames, after which the flow ends; 0: no such end.
-    uint64_t start;     ///< Nanoseconds after the common start.
-    uint64_t duration;  ///< Nanoseconds, after which the flow ends; 0: no such end.
+    bool spreads;         ///< Rotates through the extra addresses of the receiving endpoint.
+    uint32_t length;      ///< Bytes of a frame.
+    double rate;          ///< Frames a second; 0: as many as the socket takes.
+    uint64_t count;       ///< Frames, after which the flow ends; 0: no such end.
+    uint64_t start;       ///< Nanoseconds after the common start.
+    uint64_t duration;    ///< Nanoseconds, after which the flow ends; 0: no such end.
     bool drops_when_full; ///< Gives a refused frame up, as libkrun does, rather than wait.
-    uint64_t seed;      ///< Of the random numbers of a hostile flow.
+    uint64_t seed;        ///< Of the random numbers of a hostile flow.
 } flow_t;
 
 typedef struct {
@@ -90,22 +90,24 @@ typedef struct {
     int endpoint_count;
     flow_t *flows;
     int flow_count;
-    bool one_process;         ///< Senders are threads of the receiving process.
-    bool reports_ready;       ///< Prints a line when everybody is attached and known.
-    bool holds;               ///< Waits for a line or the end of standard input before the flows.
-    bool hears_nobody;        ///< Starts without hearing the announcements of the flows' partners.
-    uint64_t await_limit;     ///< Nanoseconds to wait for the port sockets and the announcements.
-    uint64_t run_limit;       ///< Nanoseconds after which a process that only receives ends; 0: at a signal.
-    uint64_t quiet_time;      ///< Nanoseconds without a frame that mean that nothing is under way.
-    uint64_t drain_limit;     ///< Nanoseconds after which draining ends though frames still come.
-    uint64_t bin_width;       ///< Nanoseconds of one time bin of the receivers.
-    uint32_t frame_max;       ///< Longest frame expected by the receivers.
+    bool one_process;     ///< Senders are threads of the receiving process.
+    bool reports_ready;   ///< Prints a line when everybody is attached and known.
+    bool holds;           ///< Waits for a line or the end of standard input before the flows.
+    bool hears_nobody;    ///< Starts without hearing the announcements of the flows' partners.
+    uint64_t await_limit; ///< Nanoseconds to wait for the port sockets and the announcements.
+    uint64_t
+        run_limit; ///< Nanoseconds after which a process that only receives ends; 0: at a signal.
+    uint64_t quiet_time;  ///< Nanoseconds without a frame that mean that nothing is under way.
+    uint64_t drain_limit; ///< Nanoseconds after which draining ends though frames still come.
+    uint64_t bin_width;   ///< Nanoseconds of one time bin of the receivers.
+    uint32_t frame_max;   ///< Longest frame expected by the receivers.
 } plan_t;
 
 /// Names of the kinds as they stand in plans and reports.
 extern const char *const kind_names[KIND_COUNT];
 
-/// Reads the command line and the scenario that it names; ends the program with exit code 2 on a mistake.
+/// Reads the command line and the scenario that it names; ends the program with exit code 2 on a
+/// mistake.
 void plan_read(plan_t *plan, int argc, char **argv);
 
 #endif

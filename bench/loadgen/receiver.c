@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 
 enum {
-    OWN_THREADS_WITHOUT_FLOWS = 8, ///< Endpoints up to which a process that only receives gives each a thread.
+    OWN_THREADS_WITHOUT_FLOWS =
+        8, ///< Endpoints up to which a process that only receives gives each a thread.
     CACHE_LINE = 64,
 };
 
@@ -33,8 +34,7 @@ static void batch_prepare(batch_t *batch, uint32_t frame_max) {
     memset(batch->memory, 0, batch->stride * batch->length);
     for (unsigned i = 0; i < batch->length; i++) {
         batch->pieces[i] = (struct iovec){batch->memory + i * batch->stride, batch->stride};
-        batch->messages[i].msg_hdr =
-            (struct msghdr){.msg_iov = &batch->pieces[i], .msg_iovlen = 1};
+        batch->messages[i].msg_hdr = (struct msghdr){.msg_iov = &batch->pieces[i], .msg_iovlen = 1};
     }
 }
 
@@ -101,7 +101,8 @@ static bool read_batch(reader_t *reader, batch_t *batch, int index) {
     uint64_t now = clock_now();
     atomic_store_explicit(&reader->last_frame, now, memory_order_relaxed);
     for (int i = 0; i < count; i++) {
-        note_datagram(reader->run, index, batch->pieces[i].iov_base, batch->messages[i].msg_len, now);
+        note_datagram(
+            reader->run, index, batch->pieces[i].iov_base, batch->messages[i].msg_len, now);
     }
     if (endpoint->reading == READ_SLOWLY) {
         clock_sleep_until(now + endpoint->read_pause * (uint64_t)NANOSECONDS_PER_MICROSECOND);

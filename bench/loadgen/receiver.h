@@ -11,11 +11,12 @@ typedef struct {
     int *endpoints; ///< Indices.
     int endpoint_count;
     pthread_t thread;
-    uint64_t cpu; ///< Nanoseconds used, written at the end.
+    uint64_t cpu;                ///< Nanoseconds used, written at the end.
     _Atomic uint64_t last_frame; ///< Time at which the thread last read something.
 } reader_t;
 
-/// All readers of a run. Receivers of flows and slow readers have a thread each; one thread drains the others.
+/// All readers of a run. Receivers of flows and slow readers have a thread each; one thread drains
+/// the others.
 typedef struct {
     reader_t *readers;
     int count;

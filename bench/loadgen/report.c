@@ -102,7 +102,8 @@ static void print_endpoint(const endpoint_t *endpoint, const endpoint_tally_t *t
     printf("{\"name\": ");
     print_string(endpoint->name);
     printf(
-        ", \"mac\": \"%02x:%02x:%02x:%02x:%02x:%02x\"", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+        ", \"mac\": \"%02x:%02x:%02x:%02x:%02x:%02x\"", mac[0], mac[1], mac[2], mac[3], mac[4],
+        mac[5]);
     print_count("send_buffer", (uint64_t)endpoint->send_buffer);
     print_count("magic_sent", tally->magic_sent);
     print_count("announcements_sent", tally->announcements_sent);
@@ -124,7 +125,8 @@ static void print_totals(const run_t *run) {
         sent += run->tallies[i].announcements_sent + run->tallies[i].extras_sent;
         received += run->tallies[i].received;
     }
-    for (int i = 0; i < run->plan.flow_count; i++) sent += run->sending->flows[run->plan.flows[i].id].sent;
+    for (int i = 0; i < run->plan.flow_count; i++)
+        sent += run->sending->flows[run->plan.flows[i].id].sent;
     printf("\"totals\": {\"sent\": %" PRIu64 ", \"received\": %" PRIu64 "}", sent, received);
 }
 

@@ -1,8 +1,8 @@
 // State of a run: what threads and processes of one load generator share, and what they count.
 //
-// One writer per number. The sending process counts in `sending_t`, which lives in memory shared with the
-// receiving process; everything else belongs to the receiving process. Counts are read after their writer
-// has ended, so they need no ordering; only the flags are atomic.
+// One writer per number. The sending process counts in `sending_t`, which lives in memory shared
+// with the receiving process; everything else belongs to the receiving process. Counts are read
+// after their writer has ended, so they need no ordering; only the flags are atomic.
 
 #ifndef LOADGEN_RUN_H
 #define LOADGEN_RUN_H
@@ -23,25 +23,25 @@ enum {
 
 /// What the sender of one flow counts.
 typedef struct {
-    uint64_t offered;   ///< Frames given to the kernel at least once.
-    uint64_t sent;      ///< Frames that the kernel took.
+    uint64_t offered; ///< Frames given to the kernel at least once.
+    uint64_t sent;    ///< Frames that the kernel took.
     uint64_t sent_bytes;
-    uint64_t refused;   ///< Times that the kernel said EAGAIN.
-    uint64_t dropped;   ///< Frames given up after a refusal (when-full=drop).
-    uint64_t missed;    ///< Frames of the schedule that were never built, for lack of time.
-    uint64_t errors;    ///< Sends that failed otherwise.
-    int last_error;     ///< errno of the last of them.
+    uint64_t refused;          ///< Times that the kernel said EAGAIN.
+    uint64_t dropped;          ///< Frames given up after a refusal (when-full=drop).
+    uint64_t missed;           ///< Frames of the schedule that were never built, for lack of time.
+    uint64_t errors;           ///< Sends that failed otherwise.
+    int last_error;            ///< errno of the last of them.
     uint64_t wait_nanoseconds; ///< Time spent waiting for POLLOUT.
-    uint64_t first;     ///< Stamp of the first frame.
-    uint64_t last;      ///< Time of the last success.
-    uint64_t lag_max;   ///< Most nanoseconds that a frame was built behind its schedule.
+    uint64_t first;            ///< Stamp of the first frame.
+    uint64_t last;             ///< Time of the last success.
+    uint64_t lag_max;          ///< Most nanoseconds that a frame was built behind its schedule.
 } flow_sent_t;
 
 /// Memory shared by the sending and the receiving process.
 typedef struct {
-    atomic_bool stop;    ///< Set by a signal: senders end at once.
+    atomic_bool stop;       ///< Set by a signal: senders end at once.
     _Atomic uint64_t start; ///< Time of `clock_now` at which the flows' schedules begin.
-    uint64_t cpu_user;   ///< Nanoseconds used by the sending process, 0 if it is the receiving one.
+    uint64_t cpu_user; ///< Nanoseconds used by the sending process, 0 if it is the receiving one.
     uint64_t cpu_system;
     flow_sent_t flows[FLOW_LIMIT];
 } sending_t;
@@ -63,7 +63,7 @@ typedef struct {
     uint64_t magic_sent;
     uint64_t announcements_sent;
     uint64_t extras_sent;
-    uint64_t received;  ///< Datagrams of every sort.
+    uint64_t received; ///< Datagrams of every sort.
     uint64_t received_bytes;
     uint64_t announcements;
     uint64_t extras;

@@ -1,10 +1,11 @@
-// One turn: see how many frames each flow may send now, build a batch in which the flows take turns, hand it
-// to the kernel. A frame keeps the stamp of its first attempt: time spent before a full socket is delay.
+// One turn: see how many frames each flow may send now, build a batch in which the flows take
+// turns, hand it to the kernel. A frame keeps the stamp of its first attempt: time spent before a
+// full socket is delay.
 //
-// When the socket is full, a well-behaved peer waits for POLLOUT. It comes only when the switch connected its
-// socket back to ours; else the kernel wakes us at the first read, which is as good. A flow with
-// when-full=drop gives up what was refused, and its frames are numbered anew so that the receiver counts
-// only losses of the switch.
+// When the socket is full, a well-behaved peer waits for POLLOUT. It comes only when the switch
+// connected its socket back to ours; else the kernel wakes us at the first read, which is as good.
+// A flow with when-full=drop gives up what was refused, and its frames are numbered anew so that
+// the receiver counts only losses of the switch.
 
 #define _GNU_SOURCE
 #include "sender.h"
@@ -30,11 +31,11 @@ enum {
 typedef struct {
     const flow_t *flow;
     flow_sent_t *counts;
-    uint64_t begin;     ///< Time of its first frame.
-    uint64_t total;     ///< Frames after which it is over.
-    uint64_t end;       ///< Time after which it is over, however many frames are missing.
-    uint64_t built;     ///< Frames built and not taken back.
-    uint64_t sequence;  ///< Number of the next frame.
+    uint64_t begin;    ///< Time of its first frame.
+    uint64_t total;    ///< Frames after which it is over.
+    uint64_t end;      ///< Time after which it is over, however many frames are missing.
+    uint64_t built;    ///< Frames built and not taken back.
+    uint64_t sequence; ///< Number of the next frame.
     uint64_t random;
     uint64_t allowance; ///< Frames that may be built in this turn.
     bool over;
@@ -56,8 +57,8 @@ static bool is_stopped(const sender_t *sender) {
     return atomic_load_explicit(&sender->run->sending->stop, memory_order_relaxed);
 }
 
-/// Fixes when a flow begins and when it is over. A paced flow with a duration is a number of frames; it may
-/// run late by a tenth, so that its last frames are not cut off by a late wake-up.
+/// Fixes when a flow begins and when it is over. A paced flow with a duration is a number of
+/// frames; it may run late by a tenth, so that its last frames are not cut off by a late wake-up.
 static void activate(sender_t *sender, active_t *active, const flow_t *flow) {
     uint64_t start = atomic_load(&sender->run->sending->start);
     *active = (active_t){
@@ -81,7 +82,8 @@ static void finish(active_t *active) {
     if (active->total != UINT64_MAX) active->counts->missed = active->total - active->built;
 }
 
-/// Sets how many frames the flow may build at `now`, and brings `wake` forward to when it may build the next.
+/// Sets how many frames the flow may build at `now`, and brings `wake` forward to when it may build
+/// the next.
 static void allow(active_t *active, unsigned batch, uint64_t now, uint64_t *wake) {
     active->allowance = 0;
     if (active->over) return;
@@ -117,8 +119,12 @@ static void build(sender_t *sender, unsigned slot, active_t *active, uint64_t no
             destination = endpoint_extra_mac(to, (uint32_t)(active->sequence % to->extra_macs));
         }
         frame_fields_t fields = {
-            .sort = SORT_MEASURED, .check = flow->check, .flow = flow->id, .length = flow->length,
-            .sequence = active->sequence, .stamp = now,
+            .sort = SORT_MEASURED,
+            .check = flow->check,
+            .flow = flow->id,
+            .length = flow->length,
+            .sequence = active->sequence,
+            .stamp = now,
         };
         const uint8_t *tail =
             frame_write(sender->heads[slot], &destination, &sender->endpoint->mac, &fields);
@@ -195,7 +201,7 @@ static void wait_for_room(sender_t *sender, active_t *active) {
 
 static bool is_end_of_peer(int error) {
     return error == ECONNREFUSED || error == ENOTCONN || error == EPERM || error == ECONNRESET
-        || error == EPIPE;
+           || error == EPIPE;
 }
 
 /// Deals with the refusal of the message in `slot`.

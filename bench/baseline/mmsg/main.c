@@ -1,7 +1,7 @@
 // cable-mmsg: frames from one socket to the other by poll, recvmmsg and sendmmsg.
 //
-// The best that plain system calls do. What a full egress socket refuses is dropped with the rest of its
-// batch: trying the others one by one costs a call each and nearly always fails as well.
+// The best that plain system calls do. What a full egress socket refuses is dropped with the rest
+// of its batch: trying the others one by one costs a call each and nearly always fails as well.
 
 #define _GNU_SOURCE
 #include "../cable.h"
@@ -53,7 +53,8 @@ static unsigned select_frames(cable_t *cable, batch_t *batch, unsigned received)
 static void send_frames(cable_t *cable, batch_t *batch, int descriptor, unsigned count) {
     unsigned done = 0;
     while (done < count) {
-        int sent = sendmmsg(descriptor, batch->outgoing + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+        int sent =
+            sendmmsg(descriptor, batch->outgoing + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL);
         cable->counts.calls++;
         if (sent > 0) {
             cable->counts.sent += (unsigned)sent;
@@ -80,8 +81,8 @@ static bool carry(cable_t *cable, batch_t *batch, int side) {
     return (unsigned)received == batch->length;
 }
 
-/// Carries frames until a signal comes. After a full batch the sides are read again without a poll; they
-/// take turns, so that no side waits for another.
+/// Carries frames until a signal comes. After a full batch the sides are read again without a poll;
+/// they take turns, so that no side waits for another.
 static void run(cable_t *cable, batch_t *batch) {
     struct pollfd sockets[SIDE_LIMIT];
     bool has_more = false;

@@ -1,12 +1,14 @@
 // cable-uring: frames from one socket to the other by one io_uring_enter a turn.
 //
-// A turn: take all completions; each received frame becomes an unlinked SEND with MSG_DONTWAIT at the other
-// side; give the buffers back; enter the kernel, which sends everything and waits for the next frame.
+// A turn: take all completions; each received frame becomes an unlinked SEND with MSG_DONTWAIT at
+// the other side; give the buffers back; enter the kernel, which sends everything and waits for the
+// next frame.
 //
-// Buffers are given back *before* the enter that sends from them. That is sound: with DEFER_TASKRUN receives
-// run in the waiting half of an enter, after all its submissions; a send with MSG_DONTWAIT has copied its frame
-// or failed when its submission ends; and receives are armed by entries that stand behind all sends. Were they
-// given back after the enter, the receives of that enter would find only the buffers that the turn left over.
+// Buffers are given back *before* the enter that sends from them. That is sound: with DEFER_TASKRUN
+// receives run in the waiting half of an enter, after all its submissions; a send with MSG_DONTWAIT
+// has copied its frame or failed when its submission ends; and receives are armed by entries that
+// stand behind all sends. Were they given back after the enter, the receives of that enter would
+// find only the buffers that the turn left over.
 //
 // Linked sends would be reordered, sends without MSG_DONTWAIT may lose frames when they are retried
 // (AF_UNIX has consumed the data by then); a send that succeeds posts no completion.
@@ -47,13 +49,13 @@ static unsigned power_of_two_at_least(unsigned value) {
 }
 
 static void prepare_ring(machine_t *machine) {
-    // A turn sends at most every buffer once and arms every side once; a send posts a completion only when it
-    // fails. So neither queue can overflow.
+    // A turn sends at most every buffer once and arms every side once; a send posts a completion
+    // only when it fails. So neither queue can overflow.
     unsigned frames = machine->cable->buffers * (unsigned)machine->cable->side_count;
     unsigned entries = power_of_two_at_least(frames + SIDE_LIMIT + 1);
     struct io_uring_params parameters = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE
-            | IORING_SETUP_SUBMIT_ALL,
+                 | IORING_SETUP_SUBMIT_ALL,
         .cq_entries = entries * 4,
     };
     int result = io_uring_queue_init_params(entries, &machine->ring, &parameters);
@@ -61,7 +63,8 @@ static void prepare_ring(machine_t *machine) {
     result = io_uring_register_ring_fd(&machine->ring);
     if (result < 0) cable_fail("registering the ring", -result);
     int files[SIDE_LIMIT];
-    for (int i = 0; i < machine->cable->side_count; i++) files[i] = machine->cable->sides[i].descriptor;
+    for (int i = 0; i < machine->cable->side_count; i++)
+        files[i] = machine->cable->sides[i].descriptor;
     result = io_uring_register_files(&machine->ring, files, (unsigned)machine->cable->side_count);
     if (result < 0) cable_fail("registering the sockets", -result);
 }
@@ -84,8 +87,8 @@ static void publish(machine_t *machine, int side) {
 }
 
 static void *map(size_t size) {
-    void *memory = mmap(
-        NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) cable_fail("buffers", errno);
     return memory;
 }
@@ -123,8 +126,8 @@ static void arm_receive(machine_t *machine, int side) {
     machine->needs_arming[side] = false;
 }
 
-/// Arms a poll of the descriptor that the signal handler writes to: a flag alone could be set between the
-/// last look at it and the wait.
+/// Arms a poll of the descriptor that the signal handler writes to: a flag alone could be set
+/// between the last look at it and the wait.
 static void arm_stop(machine_t *machine) {
     struct io_uring_sqe *entry = next_entry(machine);
     io_uring_prep_poll_add(entry, stop_descriptor, POLLIN);
@@ -161,7 +164,8 @@ static void handle_receive(machine_t *machine, int side, const struct io_uring_c
     } else if (completion->res == -ENOBUFS) {
         machine->cable->counts.exhausted++;
     }
-    // A multishot receive ends for many reasons, an empty datagram among them; all are cured by arming it.
+    // A multishot receive ends for many reasons, an empty datagram among them; all are cured by
+    // arming it.
     if (!(completion->flags & IORING_CQE_F_MORE)) machine->needs_arming[side] = true;
 }
 
@@ -186,8 +190,8 @@ static void handle(machine_t *machine, const struct io_uring_cqe *completion) {
 static void enter(machine_t *machine) {
     int result = io_uring_submit_and_wait(&machine->ring, 1);
     machine->cable->counts.calls++;
-    // The kernel waits, and so receives, only when it took all entries. When it ran out of memory for some, they
-    // must be sent before their buffers are received into.
+    // The kernel waits, and so receives, only when it took all entries. When it ran out of memory
+    // for some, they must be sent before their buffers are received into.
     while (io_uring_sq_ready(&machine->ring) > 0) {
         if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY) {
             cable_fail("io_uring_enter", -result);
