@@ -1,4 +1,5 @@
 import CShimsSystem
+import SwitchCore
 
 /// The TAP device that plays the VM's network card, up and with its addresses, beside a loopback
 /// device that is up too. It vanishes with this object if it was made for it.
