@@ -48,13 +48,13 @@ extension Worker where Backend: ~Copyable {
     // MARK: Through the ring
 
     /// Executes the staged sends and settles them.
-    /// - Parameter isLast: also take what has arrived meanwhile, for the next turn. Only the last flush of a turn does,
-    ///   which bounds the completions of a turn.
-    mutating func flush(isLast: Bool = false) {
+    /// - Parameter takingArrivals: also take what has arrived meanwhile, for the next turn. Only the last flush of a
+    ///   turn may, which bounds the completions of a turn.
+    mutating func flush(takingArrivals: Bool = false) {
         guard stagedCount > 0 else { return }
         let accepted = backend.stage(UnsafeBufferPointer(rebasing: sends[..<stagedCount]))
         precondition(accepted == stagedCount, "the submission queue is smaller than a batch of sends")
-        _ = isLast ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
+        _ = takingArrivals ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
         if takeFailures() == 0 { countSent() } else { settle() }
         stagedCount = 0
     }

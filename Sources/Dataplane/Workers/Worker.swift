@@ -12,7 +12,8 @@
 //   7. relieve  congested ports whose time has come, arm receives that ended;
 //   8. quiesce  the snapshot is forgotten.
 //
-// The enter of step 6 also brings the completions of the next turn, so under load a turn is one system call. Receiving
+// The enter of step 6 also brings the completions of the next turn, unless the batch was so large that its buffers had
+// better go back first; so under load a turn is one or two system calls. Receiving
 // never depends on sending: a send finishes inside the enter or is refused, and nothing here waits for a peer.
 //
 // Everything a turn needs is allocated in `init`. The state belongs to the thread that calls `turn`.
@@ -91,6 +92,9 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     /// Room for completions: those of one turn and, behind them, all that the ring's queue can hold.
     static var batchMax: Int { 2 * RingSizes.completions }
+    /// Frames of a batch that may be held during an enter which also receives. Below it the system call saved counts
+    /// more; above it a pool of 16 or 64 buffers would run dry, which ends its receive.
+    static var heldFramesMax: Int { 16 }
     /// Most sends in one enter.
     static var sendsMax: Int { RingSizes.submissions / 2 }
 
@@ -140,7 +144,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
             stageVerdicts(table)
         }
         if context.workerCount > 1 { takeHandovers(table) }
-        flush(isLast: true)
+        // While frames are held, receives find only what is left of the pool: a large batch goes back first.
+        flush(takingArrivals: frameCount < Self.heldFramesMax)
         giveBuffersBack()
 
         relieveCongested()
