@@ -29,7 +29,8 @@ public enum Attach {
             throw AttachError.usage(
                 "--netns needs root; without it the namespace is one of your own")
         }
-        let guest = try NamespaceGuest(options, logger: Logger(label: "attach"))
+        let logger = Logger(label: "attach") { _ in LineLogHandler() }
+        let guest = try NamespaceGuest(options, logger: logger)
         let code = try guest.run()
         let report = guest.report
         // A reader that has gone away does not change what the command's exit code is.
