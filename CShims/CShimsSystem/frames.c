@@ -1,3 +1,5 @@
+// Batches of frames between a TAP device and a datagram socket.
+
 #define _GNU_SOURCE
 #include "frames.h"
 

@@ -1,3 +1,5 @@
+// Children by fork and exec with namespaces between the two, and signals by descriptor.
+
 #define _GNU_SOURCE
 #include "spawn.h"
 

@@ -76,8 +76,8 @@ final class Joiner {
 
     /// Joins for the first time, or says why not.
     ///
-    /// A port that is taken is tried for a while: the switch may not have noticed yet that its former
-    /// peer, perhaps the guest that is being started anew, has ended.
+    /// A port that is taken is tried for a while: the switch may not have noticed yet that its
+    /// former peer, perhaps the guest that is being started anew, has ended.
     func join() throws(AttachError) {
         let end = ContinuousClock.now + Self.takenPatience
         var code = connect()

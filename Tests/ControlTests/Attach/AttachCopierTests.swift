@@ -5,6 +5,7 @@ import Testing
 
 @testable import Control
 
+/// The data path of `attach`, with a socket pair in the place of the TAP device.
 @Suite(.serialized, .timeLimit(.minutes(1))) struct AttachCopierTests {
     private let directory: SocketDirectory
     private let path: String

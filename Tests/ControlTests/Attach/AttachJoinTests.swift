@@ -6,6 +6,7 @@ import Testing
 
 @testable import Control
 
+/// Joining a port, and joining it again, against a port that the test plays.
 @Suite struct AttachJoinTests {
     private let directory: SocketDirectory
     private let path: String

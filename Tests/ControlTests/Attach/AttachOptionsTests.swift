@@ -4,6 +4,7 @@ import Testing
 
 @testable import Control
 
+/// What `attach` refuses, and how it says so.
 @Suite struct AttachOptionsTests {
     @Test func `ordinary options are accepted`() throws {
         try AttachOptions(socketPath: "/run/vm1.sock").validate()

@@ -4,6 +4,7 @@ import Testing
 
 @testable import Control
 
+/// The parts of `demo` that need no switch: reports, words, children, clearing up.
 @Suite struct DemoTests {
     @Test func `an iperf3 report is read`() throws {
         let json = """
