@@ -1,22 +1,42 @@
 /// The line of every table, key and array element of a TOML document.
 ///
 /// **Theory of operation.** The parser in use does not give out where a value stood, so this walks
-/// the text again. It is given only text that the parser took, so it needs no errors: it has to
-/// know just enough of TOML not to lose its way, which is where strings, comments, arrays and
-/// inline tables begin and end. A header `[a.b]` sets the table that following keys belong to;
-/// `[[a]]` adds an element to an array, and a later header that passes through `a` means its last
-/// element.
+/// the text as well. It needs no errors, for the parser has them: it has to know just enough of TOML
+/// not to lose its way, which is where strings, comments, arrays and inline tables begin and end. A
+/// header `[a.b]` sets the table that following keys belong to; `[[a]]` adds an element to an array,
+/// and a later header that passes through `a` means its last element. Text that the parser would
+/// refuse gives wrong lines at worst; every loop moves forward.
 ///
-/// Text that the parser would refuse gives wrong lines at worst; every loop moves forward.
+/// **Hazards.** toml++ 3.4.0, which does the parsing, ends the process by an assertion, in release
+/// builds too, on some text that is no TOML: a typing error would stop a running switch at a
+/// reload. Found by fuzzing, and recognised here before the parser sees them: a header that goes
+/// on with something that begins no key (`[=`), a brace or a letter beyond ASCII in the place of
+/// an array's element, and several kinds of broken dates (no key takes a right one). Nesting is
+/// bounded as well, for it is walked by recursion.
 struct TOMLLineIndex {
     /// Line, from 1, of each path.
     private(set) var lines: [TOMLPath: Int] = [:]
     /// Line of the first string with an escaped zero character.
     private(set) var lineOfZeroEscape: Int?
+    /// The first thing that the parser must not see.
+    private(set) var hazard: Hazard?
+
+    /// Something in a text that is no TOML, or none of any use here, and not safe to parse.
+    struct Hazard {
+        /// Offset in UTF-8 of the statement that has it; what is before is safe.
+        let statement: Int
+        let line: Int
+        let column: Int
+        let message: String
+    }
+
+    private static let depthLimit = 64
 
     private let bytes: [UInt8]
     private var position = 0
     private var line = 1
+    private var lineStart = 0
+    private var statement = 0
     /// Elements that `[[...]]` headers have made so far.
     private var elementCounts: [TOMLPath: Int] = [:]
 
@@ -27,7 +47,8 @@ struct TOMLLineIndex {
         var table = TOMLPath()
         while true {
             skipBlank()
-            guard let byte = peek else { break }
+            guard hazard == nil, let byte = peek else { break }
+            statement = position
             if byte == UInt8(ascii: "[") { table = header() } else { pair(in: table) }
         }
     }
@@ -36,8 +57,11 @@ struct TOMLLineIndex {
 
     private mutating func advance() {
         guard position < bytes.count else { return }
-        if bytes[position] == UInt8(ascii: "\n") { line += 1 }
         position += 1
+        if bytes[position - 1] == UInt8(ascii: "\n") {
+            line += 1
+            lineStart = position
+        }
     }
 
     /// Whether the next byte is `byte`; then it is taken.
@@ -66,6 +90,17 @@ struct TOMLLineIndex {
 
     private mutating func note(_ path: TOMLPath, at line: Int) {
         if lines[path] == nil { lines[path] = line }
+        if path.components.count > Self.depthLimit { report("nested too deeply") }
+    }
+
+    /// Keeps the first hazard and gives up the rest of the text.
+    private mutating func report(_ message: String) {
+        if hazard == nil {
+            hazard = Hazard(
+                statement: statement, line: line, column: position - lineStart + 1,
+                message: message)
+        }
+        position = bytes.count
     }
 
     // MARK: Statements
@@ -74,10 +109,16 @@ struct TOMLLineIndex {
         let start = line
         advance()
         let isElement = take("[")
+        skipSpaces()
+        if let byte = peek, !Self.beginsKey(byte), byte != UInt8(ascii: "]"),
+            isElement || byte != UInt8(ascii: "[")
+        {
+            report("expected a key in brackets")
+        }
         let keys = dottedKey()
         while take("]") {}
         var path = TOMLPath()
-        for (offset, key) in keys.enumerated() {
+        for (offset, key) in keys.enumerated() where hazard == nil {
             path = path.key(key)
             note(path, at: start)
             let isLast = offset == keys.count - 1
@@ -93,7 +134,7 @@ struct TOMLLineIndex {
     private mutating func pair(in table: TOMLPath) {
         let start = (line: line, position: position)
         var path = table
-        for key in dottedKey() {
+        for key in dottedKey() where hazard == nil {
             path = path.key(key)
             note(path, at: start.line)
         }
@@ -121,6 +162,16 @@ struct TOMLLineIndex {
         return keys
     }
 
+    private static func beginsKey(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+            UInt8(ascii: "\""), UInt8(ascii: "'"):
+            true
+        default: false
+        }
+    }
+
     private static func endsBareKey(_ byte: UInt8) -> Bool {
         byte <= UInt8(ascii: " ") || ".=]},#\"'".utf8.contains(byte)
     }
@@ -136,6 +187,9 @@ struct TOMLLineIndex {
             var count = 0
             while skipToMember(closing: "]") {
                 let start = position
+                if let byte = peek, byte == UInt8(ascii: "}") || byte >= 0x80 {
+                    report("expected a value or ']'")
+                }
                 note(path.index(count), at: line)
                 value(at: path.index(count))
                 if position == start { advance() }
@@ -144,8 +198,24 @@ struct TOMLLineIndex {
         case UInt8(ascii: "{"):
             advance()
             while skipToMember(closing: "}") { pair(in: path) }
-        default:
-            while let byte = peek, !",]}#\r\n".utf8.contains(byte) { advance() }
+        default: scalar()
+        }
+    }
+
+    /// Skips a number or a boolean. A date is a number with a hyphen that is no sign of an exponent,
+    /// a time one with colons.
+    private mutating func scalar() {
+        let start = position
+        while let byte = peek, !",]}#\r\n".utf8.contains(byte) {
+            let previous = position > start ? bytes[position - 1] : UInt8(ascii: "e")
+            if byte >= 0x80 {
+                report("expected a value")
+            } else if byte == UInt8(ascii: ":")
+                || byte == UInt8(ascii: "-") && !"eE".utf8.contains(previous)
+            {
+                report("no key takes a date or a time")
+            }
+            advance()
         }
     }
 

@@ -57,9 +57,14 @@ struct TOMLNode {
             throw ConfigurationErrors(
                 file: file, line: line, column: column, "not valid TOML: a zero byte")
         }
+        let index = TOMLLineIndex(text)
+        // What is wrong before the hazard comes first; what is behind it, the parser does not see.
+        let safe = index.hazard.map {
+            String(decoding: text.utf8.prefix($0.statement), as: UTF8.self)
+        }
         let root: TOMLTable
         do {
-            root = try TOMLTable(string: text)
+            root = try TOMLTable(string: safe ?? text)
         } catch let error as TOMLParseError {
             throw ConfigurationErrors(
                 file: file, line: error.source.begin.line, column: error.source.begin.column,
@@ -67,7 +72,11 @@ struct TOMLNode {
         } catch {
             throw ConfigurationErrors(file: file, "not valid TOML: \(error)")
         }
-        let index = TOMLLineIndex(text)
+        if let hazard = index.hazard {
+            throw ConfigurationErrors(
+                file: file, line: hazard.line, column: hazard.column,
+                "not valid TOML: \(hazard.message)")
+        }
         if let line = index.lineOfZeroEscape {
             // Strings come back as C strings, cut at the zero.
             throw ConfigurationErrors(file: file, line: line, "a string holds a zero character")

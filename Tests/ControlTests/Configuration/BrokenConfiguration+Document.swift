@@ -187,5 +187,25 @@ extension BrokenConfiguration {
             #"""
             lan.toml:1: mtu: unknown key here; allowed: in [[port]]
             """#),
+        .whole(
+            "a header that is no key",
+            "[=]\n",
+            "lan.toml:1:2: not valid TOML: expected a key in brackets"),
+        .whole(
+            "a header that is no key, after another error",
+            "name = \n[=]\n",
+            #"lan.toml:1:8: not valid TOML: parsing key-value pair: expected value, saw '\n'"#),
+        .inUnixgramPort(
+            "a brace in a list",
+            "allow_uids = [1,}",
+            "lan.toml:4:17: not valid TOML: expected a value or ']'"),
+        .inUnixgramPort(
+            "a time of TOML",
+            "queue_delay = 00:00:05",
+            "lan.toml:4:17: not valid TOML: no key takes a date or a time"),
+        .inSwitch(
+            "lists in lists without end",
+            "cpus = " + String(repeating: "[", count: 100_000),
+            "lan.toml:2:71: not valid TOML: nested too deeply"),
     ]
 }

@@ -75,6 +75,30 @@ func parse(_ text: String) throws(ConfigurationErrors) -> Configuration {
         }
     }
 
+    /// Bytes are overwritten and cut out, from a fixed seed; what is left is often not even TOML.
+    @Test func `a damaged configuration is read or refused`() {
+        let whole = BrokenConfiguration.several.map(\.text).joined(separator: "\n").utf8
+        var state: UInt64 = 42
+        func random(below limit: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % limit
+        }
+        for _ in 0..<1000 {
+            var bytes = Array(whole)
+            bytes.removeSubrange(..<random(below: bytes.count))
+            for _ in 0..<random(below: 8) where !bytes.isEmpty {
+                let letters = Array("[]{}=,.\"'\\#\n aZ0\u{0}".utf8)
+                bytes[random(below: bytes.count)] = letters[random(below: letters.count)]
+            }
+            let text = String(decoding: bytes, as: UTF8.self)
+            do throws(ConfigurationErrors) {
+                #expect(try !parse(text).ports.isEmpty)
+            } catch {
+                #expect(!error.errors.isEmpty)
+            }
+        }
+    }
+
     @Test func `no two cases are the same`() {
         let titles = BrokenConfiguration.all.map(\.text)
         #expect(Set(titles).count == titles.count)

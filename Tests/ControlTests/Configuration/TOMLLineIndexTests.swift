@@ -57,7 +57,7 @@ import Testing
 
               [3],
             ]
-            after.it = 1979-05-27 07:32:00
+            after.it = 1.5e-3 # a comment
             "quoted key" = 1
             """)
         #expect(
