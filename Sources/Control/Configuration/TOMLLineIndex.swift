@@ -1,11 +1,11 @@
 /// The line of every table, key and array element of a TOML document.
 ///
 /// **Theory of operation.** The parser in use does not give out where a value stood, so this walks
-/// the text as well. It needs no errors, for the parser has them: it has to know just enough of TOML
-/// not to lose its way, which is where strings, comments, arrays and inline tables begin and end. A
-/// header `[a.b]` sets the table that following keys belong to; `[[a]]` adds an element to an array,
-/// and a later header that passes through `a` means its last element. Text that the parser would
-/// refuse gives wrong lines at worst; every loop moves forward.
+/// the text as well. It needs no errors, for the parser has them: it has to know just enough of
+/// TOML not to lose its way, which is where strings, comments, arrays and inline tables begin and
+/// end. A header `[a.b]` sets the table that following keys belong to; `[[a]]` adds an element to
+/// an array, and a later header that passes through `a` means its last element. Text that the
+/// parser would refuse gives wrong lines at worst; every loop moves forward.
 ///
 /// **Hazards.** toml++ 3.4.0, which does the parsing, ends the process by an assertion, in release
 /// builds too, on some text that is no TOML: a typing error would stop a running switch at a
@@ -202,8 +202,8 @@ struct TOMLLineIndex {
         }
     }
 
-    /// Skips a number or a boolean. A date is a number with a hyphen that is no sign of an exponent,
-    /// a time one with colons.
+    /// Skips a number or a boolean. A date is a number with a hyphen that is no sign of an
+    /// exponent, a time one with colons.
     private mutating func scalar() {
         let start = position
         while let byte = peek, !",]}#\r\n".utf8.contains(byte) {
