@@ -44,6 +44,9 @@ struct AttachCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Name of the device in the namespace.", valueName: "name"))
     var device = "eth0"
 
+    @Option(help: ArgumentHelp("Hardware address of the device; else a random one.", valueName: "mac"))
+    var mac: String?
+
     @Flag(help: "Print counters to standard output as JSON at the end.")
     var json = false
 
@@ -56,9 +59,12 @@ struct AttachCommand: ParsableCommand {
     var command: [String] = []
 
     func run() throws {
-        let options = AttachOptions(
+        var options = AttachOptions(
             socketPath: socket, namespace: netns, addresses: address, mtu: mtu, device: device,
             command: command, isJSON: json, isVerbose: verbose)
+        if let mac, !options.setMAC(mac) {
+            throw ValidationError("'\(mac)' is no unicast address such as 52:54:00:00:00:01")
+        }
         throw ExitCode(try Attach.run(options))
     }
 }

@@ -15,6 +15,9 @@ struct DemoCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How long iperf3 measures.", valueName: "seconds"))
     var seconds = 5
 
+    @Option(help: ArgumentHelp("TCP streams at a time, 1 to 128.", valueName: "count"))
+    var streams = 1
+
     @Flag(help: "Print JSON.")
     var json = false
 
@@ -22,9 +25,12 @@ struct DemoCommand: ParsableCommand {
         guard (1...3600).contains(seconds) else {
             throw ValidationError("--seconds is 1 to 3600, not \(seconds)")
         }
+        guard (1...128).contains(streams) else {
+            throw ValidationError("--streams is 1 to 128, not \(streams)")
+        }
     }
 
     func run() throws {
-        throw ExitCode(try Demo.run(DemoOptions(seconds: seconds, isJSON: json)))
+        throw ExitCode(try Demo.run(DemoOptions(seconds: seconds, streams: streams, isJSON: json)))
     }
 }

@@ -21,6 +21,14 @@ public struct AttachOptions: Sendable {
     /// Whether counters are printed to standard error at the end.
     public var isVerbose: Bool
 
+    /// Takes the device's hardware address from a text such as "52:54:00:00:00:01".
+    /// - Returns: false, and changes nothing, where that is no address a device can have.
+    public mutating func setMAC(_ text: String) -> Bool {
+        guard let address = MACAddress(text), !address.isGroup, !address.isZero else { return false }
+        mac = address
+        return true
+    }
+
     /// Options with the defaults of the command line.
     public init(
         socketPath: String, namespace: String? = nil, addresses: [InterfaceAddress] = [],
