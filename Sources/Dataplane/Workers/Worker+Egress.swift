@@ -201,8 +201,13 @@ extension Worker where Backend: ~Copyable {
         listCongested(connection)
     }
 
+    /// Sends what careful ports still hold by address, before that memory is given back.
+    mutating func sendSlices() {
+        for position in 0..<congested.count { sendSlices(congested[position]) }
+    }
+
     /// Sends the slices of a careful port; what is refused moves into its queue.
-    mutating func sendSlices(_ connection: UnsafeMutablePointer<Connection>) {
+    private mutating func sendSlices(_ connection: UnsafeMutablePointer<Connection>) {
         let count = connection.pointee.carefulCount
         guard count > 0 else { return }
         connection.pointee.carefulCount = 0
@@ -288,7 +293,6 @@ extension Worker where Backend: ~Copyable {
         var position = 0
         while position < congested.count {
             let connection = congested[position]
-            sendSlices(connection)
             drain(connection)
             if isAtEase(connection) {
                 connection.pointee.pace = .direct

@@ -59,8 +59,9 @@ extension Worker where Backend: ~Copyable {
                 records += 1
                 copies += take(record, frame, table)
             }
-            // The staged sends point into the ring: they must have finished before the bytes go back.
+            // What is to be sent points into the ring: it must be sent or queued before the bytes go back.
             flush()
+            sendSlices()
             ring.release()
             block.add(.takenOver, copies)
         }

@@ -146,6 +146,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         if context.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes back first.
         flush(takingArrivals: frameCount < Self.heldFramesMax)
+        sendSlices()
         giveBuffersBack()
 
         relieveCongested()
