@@ -23,6 +23,7 @@ enum ConfigurationSchema {
             "Directory of the lock, the control socket and every relative `path`."),
         .init(
             "mac_ageing", \.macAgeing, .seconds(1...1_000_000), default: .value(300),
+            effect: .restart,
             "Time after which a MAC address that was not seen is forgotten; whole seconds."),
         .init(
             "mac_limit", \.macLimit, .integer(64...1_048_576), default: .value(16384),
