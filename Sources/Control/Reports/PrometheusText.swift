@@ -41,6 +41,13 @@ public enum PrometheusText {
                 "ringswitch_mac_table_full_total", .counter,
                 "Addresses not learned for want of room.",
                 [([], String(report.macTable.full))]),
+            Family(
+                "ringswitch_dropped_frames_total", .counter,
+                "Frames dropped by the whole switch since it started: by its ports, by those that "
+                    + "were removed, and between workers.",
+                report.totals.drops.sorted { $0.key < $1.key }.map { reason, frames in
+                    ([("reason", reason)], String(frames))
+                }),
         ]
     }
 
@@ -105,7 +112,7 @@ public enum PrometheusText {
         }
         return [
             family("turns_total", "Iterations of the worker's loop.") { $0.turns },
-            family("wakeups_total", "Times another thread woke the worker.") { $0.wakeups },
+            family("wakeups_total", "Turns that began with a wait for something to happen.") { $0.wakeups },
             family("stale_completions_total", "Completions of former connections, ignored.") {
                 $0.staleCompletions
             },

@@ -64,7 +64,7 @@ public struct WorkerStatus: Codable, Sendable, Equatable {
     public var cpu: Int?
     /// Turns taken: iterations of the worker's loop.
     public var turns: UInt64
-    /// Times that another thread woke the worker.
+    /// Turns that began with a wait in the ring; the others found work left by the turn before.
     public var wakeups: UInt64
     /// Completions that belonged to a former connection and were ignored.
     public var staleCompletions: UInt64
