@@ -10,8 +10,9 @@ struct AttachCommand: ParsableCommand {
             Makes a TAP device in a namespace and carries its frames to the port and back, joining \
             as libkrun joins. It joins again by itself when the switch comes back. With a command, \
             the command runs in the namespace and its exit code is the program's; without one, \
-            the namespace lasts until SIGINT or SIGTERM. Users need no privileges: without \
-            --netns the namespace is one of the program's own.
+            the namespace lasts until SIGINT or SIGTERM, or a shell starts in it where standard \
+            input is a terminal and --netns is not given. Users need no privileges but access to \
+            /dev/net/tun: without --netns the namespace is one of the program's own.
 
             EXAMPLES
               ringswitch attach vm1.sock --address 10.0.0.2/24 -- ping -c 3 10.0.0.1

@@ -8,8 +8,8 @@ struct DemoCommand: ParsableCommand {
         abstract: "Measure TCP between two namespaces through a switch, and clean up.",
         discussion: """
             Starts a switch and two network namespaces, runs iperf3 between them, and prints \
-            throughput, retransmits and the switch's own counters. Needs iperf3 and no privileges; \
-            nothing is left behind.
+            throughput, retransmits and the switch's own counters. Needs iperf3, and no privileges \
+            but access to /dev/net/tun; nothing is left behind.
             """)
 
     @Option(help: ArgumentHelp("How long iperf3 measures.", valueName: "seconds"))
