@@ -95,6 +95,9 @@ public struct Ring: ~Copyable, @unchecked Sendable {
     /// How many completions fit until one is reaped.
     public var completionCapacity: Int { completions.capacity }
 
+    /// How many entries are staged that the kernel has not taken yet.
+    public var stagedCount: Int { submissions.stagedCount }
+
     /// Starts the ring and makes the calling thread its owner for good.
     /// - Throws: `RingError.systemCall`; EBADFD if it is enabled already.
     public mutating func enable() throws(RingError) {

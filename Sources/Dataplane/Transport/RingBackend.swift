@@ -33,10 +33,30 @@ struct RingBackend: ~Copyable, WorkerBackend {
     mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int { ring.stage(sends) }
 
     mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
-        ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+        let result = ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+        if ring.stagedCount > 0 { submitRest() }
+        return result
     }
 
-    mutating func submit() -> Int32 { ring.submit() }
+    mutating func submit() -> Int32 {
+        let result = ring.submit()
+        if ring.stagedCount > 0 { submitRest() }
+        return result
+    }
+
+    /// Submits what the kernel left, as it does for want of memory: a worker relies on every staged send having
+    /// finished, since the memory of its frames goes back.
+    @inline(never)
+    private mutating func submitRest() {
+        var result: Int32 = 0
+        for _ in 0..<Self.submitAttemptsMax {
+            result = ring.submit()
+            if ring.stagedCount == 0 { return }
+        }
+        fatalError("the kernel takes no more submissions (errno \(-result))")
+    }
+
+    private static let submitAttemptsMax = 100_000
 
     mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int {
         ring.reap(into: completions)

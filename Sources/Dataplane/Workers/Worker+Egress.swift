@@ -52,8 +52,13 @@ extension Worker where Backend: ~Copyable {
     ///   turn may, which bounds the completions of a turn.
     mutating func flush(takingArrivals: Bool = false) {
         guard stagedCount > 0 else { return }
-        let accepted = backend.stage(UnsafeBufferPointer(rebasing: sends[..<stagedCount]))
-        precondition(accepted == stagedCount, "the submission queue is smaller than a batch of sends")
+        var accepted = 0
+        while true {
+            accepted += backend.stage(UnsafeBufferPointer(rebasing: sends[accepted..<stagedCount]))
+            if accepted == stagedCount { break }
+            // The queue is full of receives to be armed, as after a reload that adds many ports.
+            _ = backend.submit()
+        }
         _ = takingArrivals ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
         if takeFailures() == 0 { countSent() } else { settle() }
         stagedCount = 0
