@@ -126,9 +126,11 @@ public struct Ring: ~Copyable, @unchecked Sendable {
         return cshims_ring_enter(handle, UInt32(staged), count, timeoutNanoseconds ?? -1)
     }
 
-    /// Submits all that is staged and does not look for arrivals: one system call that never blocks.
+    /// Submits all that is staged and does not look for arrivals: one system call that never
+    /// blocks.
     ///
-    /// Completions of what ends inside it, such as refused sends, appear; multishot receives answer later.
+    /// Completions of what ends inside it, such as refused sends, appear; multishot receives answer
+    /// later.
     /// - Returns: how many entries were submitted, or -errno as `enter`.
     @discardableResult
     public mutating func submit() -> Int32 {

@@ -10,7 +10,8 @@ public final class ClassifierFixture {
     private var version: UInt64 = 1
 
     /// Makes a switch with these ports.
-    public init(ports: [PortEntry], limit: Int = 4096, ageingTicks: UInt32 = 300, seed: UInt64 = 1) {
+    public init(ports: [PortEntry], limit: Int = 4096, ageingTicks: UInt32 = 300, seed: UInt64 = 1)
+    {
         self.ports = ports
         macTable = MACTable(
             limit: limit, portCapacity: ports.count, ageingTicks: ageingTicks, seed: seed)

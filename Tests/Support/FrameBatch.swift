@@ -1,7 +1,7 @@
 public import SwitchCore
 
-/// A batch of frames that owns its memory, each frame in an allocation of exactly its own size, so that
-/// AddressSanitizer sees any access beyond it.
+/// A batch of frames that owns its memory, each frame in an allocation of exactly its own size, so
+/// that AddressSanitizer sees any access beyond it.
 public final class FrameBatch {
     /// One frame to put into a batch.
     public struct Item: Sendable {

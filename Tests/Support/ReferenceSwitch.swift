@@ -1,9 +1,10 @@
 public import SwitchCore
 
-/// A switch as one would explain it: dictionaries, arrays, one frame after the other. The real classifier
-/// must give the same verdicts and the same counts.
+/// A switch as one would explain it: dictionaries, arrays, one frame after the other. The real
+/// classifier must give the same verdicts and the same counts.
 ///
-/// It has no limits of room, so compare it with a MAC table that is large for the number of stations.
+/// It has no limits of room, so compare it with a MAC table that is large for the number of
+/// stations.
 public struct ReferenceSwitch {
     private struct Station: Hashable {
         var address: MACAddress

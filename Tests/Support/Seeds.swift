@@ -2,8 +2,8 @@ import Glibc
 
 /// Seeds of randomised tests.
 public enum Seeds {
-    /// `count` seeds, 1 and up; or only the one in the environment variable RINGSWITCH_SEED, decimal, to
-    /// repeat a failure.
+    /// `count` seeds, 1 and up; or only the one in the environment variable RINGSWITCH_SEED,
+    /// decimal, to repeat a failure.
     ///
     /// A randomised test states its seed in the comment of every expectation.
     public static func list(_ count: Int) -> [UInt64] {

@@ -1,6 +1,6 @@
 // Micro-benchmark of classification: `micro [frames] [scenario]` pushes that many frames through
-// `classify` in batches of 32, and prints what it did and a checksum of the verdicts, so that neither the
-// compiler nor a change of behaviour can hide.
+// `classify` in batches of 32, and prints what it did and a checksum of the verdicts, so that
+// neither the compiler nor a change of behaviour can hide.
 //
 //     pair      one station sends to one station (the default)
 //     duplex    two stations send to each other, frame by frame in turns

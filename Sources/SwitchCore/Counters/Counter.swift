@@ -19,8 +19,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case queuedBytes
     /// The most bytes that ever waited.
     case queueHighWaterBytes
-    /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere, in
-    /// the same tick, or is pinned.
+    /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere,
+    /// in the same tick, or is pinned.
     case macMovesDamped
     /// Frames whose source could not be learned for want of room.
     case macTableFull

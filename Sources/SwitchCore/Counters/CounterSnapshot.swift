@@ -37,7 +37,8 @@ public struct CounterSnapshot: Sendable, Equatable {
         for index in drops.indices { drops[index] += other.drops[index] }
     }
 
-    /// Frames and copies that wait in egress queues or between workers. Meaningful for the sum of a switch.
+    /// Frames and copies that wait in egress queues or between workers. Meaningful for the sum of a
+    /// switch.
     public var waiting: UInt64 { self[.queuedFrames] &+ self[.handedOver] &- self[.takenOver] }
 
     /// True if every frame is accounted for: received + flood copies = sent + dropped + waiting.

@@ -2,9 +2,9 @@ public import Synchronization
 
 /// All counters of a switch: two blocks a port and one a worker, allocated once.
 ///
-/// A port has one block that its worker writes and one that the control plane writes, because each word
-/// has one writer; readers see the sum. Counters of a port live as long as the switch and are never set
-/// back, so rates can be computed over any interval.
+/// A port has one block that its worker writes and one that the control plane writes, because each
+/// word has one writer; readers see the sum. Counters of a port live as long as the switch and are
+/// never set back, so rates can be computed over any interval.
 ///
 /// A handle: copies mean the same memory. Whoever made it calls `deallocate()` last.
 @frozen

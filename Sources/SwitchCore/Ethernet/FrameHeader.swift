@@ -6,10 +6,10 @@
 //      | dst   | src   | type| payload ...                    untagged: 14 bytes of header
 //      | dst   | src   | TPID| TCI | type| payload ...        one VLAN tag: 18 bytes of header
 //
-// The length is compared once; afterwards two overlapping 8-byte loads fetch everything: bytes 0..<8
-// hold the destination, bytes 6..<14 the source and the type. Both lie inside the 14 bytes that the
-// guard has proved. Only the first tag is read: of a doubly tagged frame the outer tag decides, and
-// `etherType` is then the inner TPID.
+// The length is compared once; afterwards two overlapping 8-byte loads fetch everything: bytes
+// 0..<8 hold the destination, bytes 6..<14 the source and the type. Both lie inside the 14 bytes
+// that the guard has proved. Only the first tag is read: of a doubly tagged frame the outer tag
+// decides, and `etherType` is then the inner TPID.
 
 /// The addresses, type and VLAN of one frame.
 @frozen

@@ -1,7 +1,8 @@
-/// A 48-bit Ethernet address, held as a number whose most significant octet is the first on the wire.
+/// A 48-bit Ethernet address, held as a number whose most significant octet is the first on the
+/// wire.
 ///
-/// So `02:00:00:00:00:01` is `0x0200_0000_0001`: comparing and hashing are integer operations, and the
-/// group bit is bit 40. The upper 16 bits are always zero.
+/// So `02:00:00:00:00:01` is `0x0200_0000_0001`: comparing and hashing are integer operations, and
+/// the group bit is bit 40. The upper 16 bits are always zero.
 @frozen
 public struct MACAddress: Hashable, Sendable, CustomStringConvertible {
     /// The address in the low 48 bits.

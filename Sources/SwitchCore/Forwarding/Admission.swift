@@ -1,11 +1,12 @@
 // First pass of the classifier: is the frame acceptable, and who sent it?
 //
-// State is kept for a run, the consecutive frames of one ingress port, so that the port's entry is read
-// and its counters are written once a run. Within a run, `flowHead` and `flowTail` hold bytes 0..<8 and
-// 6..<14 of the last fresh frame, as loaded. They overlap in bytes 6 and 7, which gives a pair that no
-// frame can match for "none": 0 and all ones.
+// State is kept for a run, the consecutive frames of one ingress port, so that the port's entry is
+// read and its counters are written once a run. Within a run, `flowHead` and `flowTail` hold bytes
+// 0..<8 and 6..<14 of the last fresh frame, as loaded. They overlap in bytes 6 and 7, which gives a
+// pair that no frame can match for "none": 0 and all ones.
 
-/// Admits `count` frames: leaves in `notes` a drop verdict, counted, or one of the two pending notes.
+/// Admits `count` frames: leaves in `notes` a drop verdict, counted, or one of the two pending
+/// notes.
 @_noLocks
 func admit(
     _ frames: UnsafePointer<Frame>, count: Int, notes: UnsafeMutablePointer<Verdict>,

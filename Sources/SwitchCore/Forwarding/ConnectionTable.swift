@@ -1,8 +1,8 @@
 // Theory of operation
 //
-// A connection table is what the data plane knows of the ports, frozen at one moment: it is built by the
-// control plane, published (RCU/Published.swift), read without locks for whole turns, and freed after a
-// grace period. It is never changed after `init`.
+// A connection table is what the data plane knows of the ports, frozen at one moment: it is built
+// by the control plane, published (RCU/Published.swift), read without locks for whole turns, and
+// freed after a grace period. It is never changed after `init`.
 //
 // A flood goes to every attached, eligible port but the ingress port. All those lists together take
 // linear space, because each is a slice of one array that holds the n eligible ports twice:
@@ -11,8 +11,9 @@
 //                     |<----- list of ingress e1 --->|        n - 1 ports from behind e1 to before it
 //     |<-- an ingress that is not eligible itself -->|        all n
 //
-// so the list of each ingress port is dense, precomputed and excludes it, without a test per port. It
-// begins behind the ingress port: floods of different ports reach the others in different orders.
+// so the list of each ingress port is dense, precomputed and excludes it, without a test per port.
+// It begins behind the ingress port: floods of different ports reach the others in different
+// orders.
 
 /// One port as the data plane sees it.
 @frozen
@@ -47,8 +48,8 @@ public struct PortEntry: Sendable, Equatable {
 
 /// An immutable snapshot of all ports, with the flood list of each.
 ///
-/// Thread safety: none of its memory changes after `init`, so any number of threads may read it for as
-/// long as it lives.
+/// Thread safety: none of its memory changes after `init`, so any number of threads may read it for
+/// as long as it lives.
 @frozen
 public struct ConnectionTable: ~Copyable, @unchecked Sendable {
     // Sendable: immutable, see above.
@@ -114,7 +115,8 @@ public struct ConnectionTable: ~Copyable, @unchecked Sendable {
         members.deallocate()
     }
 
-    /// The entry of `port`, or `nil` if the table is smaller than its index. Valid as long as the table.
+    /// The entry of `port`, or `nil` if the table is smaller than its index. Valid as long as the
+    /// table.
     @inlinable
     @_noLocks
     public func entry(of port: PortID) -> UnsafePointer<PortEntry>? {
@@ -129,8 +131,8 @@ public struct ConnectionTable: ~Copyable, @unchecked Sendable {
         return UnsafePointer(entries + port.index)
     }
 
-    /// Where a frame from `ingress` is flooded: all attached eligible ports but `ingress`. Valid as long
-    /// as the table.
+    /// Where a frame from `ingress` is flooded: all attached eligible ports but `ingress`. Valid as
+    /// long as the table.
     @inlinable
     @_noLocks
     public func floodList(from ingress: PortID) -> UnsafeBufferPointer<PortID> {

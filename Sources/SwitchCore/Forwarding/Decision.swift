@@ -1,7 +1,8 @@
 // Second pass of the classifier: where does the frame go?
 //
-// The state is the decision for the last fresh frame: its verdict but for the length, and the length up
-// to which that verdict needs no further thought, which is -1 for anything that must be counted.
+// The state is the decision for the last fresh frame: its verdict but for the length, and the
+// length up to which that verdict needs no further thought, which is -1 for anything that must be
+// counted.
 
 /// Turns the pending notes in `verdicts` into verdicts.
 @_noLocks
@@ -43,7 +44,10 @@ struct Decision {
         // The same destination from the same port as before: as tagged as before, too, unless the
         // identifier is 0, which an untagged frame shares with a priority tag.
         if key.word == self.key.word && frame.ingress.rawValue == ingress.rawValue
-            && header.vlan != 0 { return }
+            && header.vlan != 0
+        {
+            return
+        }
         self.key = key
         ingress = frame.ingress
         plainLengthMax = -1

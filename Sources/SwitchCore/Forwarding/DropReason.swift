@@ -1,5 +1,5 @@
-/// Why a frame was not sent: the closed list. Every lost frame is counted under exactly one of these, at
-/// exactly one port.
+/// Why a frame was not sent: the closed list. Every lost frame is counted under exactly one of
+/// these, at exactly one port.
 public enum DropReason: Int, CaseIterable, Sendable {
     case runt
     case oversize
@@ -40,8 +40,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
     /// One sentence for people.
     public var summary: String { entry.summary }
 
-    /// True if the drop is charged to the port by which the frame came in, false if to the port by which
-    /// it should have gone out.
+    /// True if the drop is charged to the port by which the frame came in, false if to the port by
+    /// which it should have gone out.
     public var isIngress: Bool { entry.isIngress }
 
     /// The reason with this snake_case name, or `nil`.
@@ -66,7 +66,10 @@ public enum DropReason: Int, CaseIterable, Sendable {
         case .filtered:
             ("filtered", true, "The destination is behind the port by which the frame came in.")
         case .noEligiblePort:
-            ("no_eligible_port", true, "The frame was to be flooded, and no other port is attached.")
+            (
+                "no_eligible_port", true,
+                "The frame was to be flooded, and no other port is attached."
+            )
         case .portRemoved:
             ("port_removed", true, "The frame came in by a port that was being removed.")
         case .foreign:

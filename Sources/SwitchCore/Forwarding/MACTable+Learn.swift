@@ -1,5 +1,5 @@
-// Learning a source. The usual case, an entry that says the same already, is decided by loads alone, and
-// so are refusals; only what changes an entry claims its bucket.
+// Learning a source. The usual case, an entry that says the same already, is decided by loads
+// alone, and so are refusals; only what changes an entry claims its bucket.
 
 import Synchronization
 
@@ -7,8 +7,8 @@ extension MACTable {
     /// Notes that `source` was seen behind `port`.
     ///
     /// A known station may move at once from a port that was flushed, and else once a tick at most.
-    /// Never waits. Writes nothing for `.unchanged`, `.damped` and `.ineligible`, nor if the port holds
-    /// its share already.
+    /// Never waits. Writes nothing for `.unchanged`, `.damped` and `.ineligible`, nor if the port
+    /// holds its share already.
     /// - Parameter now: coarse ticks, read once a turn.
     /// - Precondition: `port.index` < `portCapacity`.
     @_noLocks
@@ -34,14 +34,15 @@ extension MACTable {
         return learnClaiming(key, home: home, port: port, now: now)
     }
 
-    /// What an existing entry says to `port` without being changed, or `nil` if it is to be changed.
+    /// What an existing entry says to `port` without being changed, or `nil` if it is to be
+    /// changed.
     @_noLocks
     private func judge(_ value: MACEntryValue, port: PortID, now: UInt32) -> LearnResult? {
         if value.isPinned { return value.port.rawValue == port.rawValue ? .unchanged : .damped }
         // A dead entry counts as absent, a free one too.
         guard isLive(value, now: now) else { return nil }
-        // Within a tick of the last sign of life nothing changes. An age below zero is another worker's
-        // newer clock.
+        // Within a tick of the last sign of life nothing changes. An age below zero is another
+        // worker's newer clock.
         if value.age(now: now) > 0 { return nil }
         return value.port.rawValue == port.rawValue ? .unchanged : .damped
     }
@@ -68,7 +69,8 @@ extension MACTable {
         let old = self.value(at: slot)
         if let result = judge(old, port: value.port, now: now) { return result }
         let wasLive = isLive(old, now: now)
-        // The key stays, so one store of the value is the whole change. It pairs with the loads in lookup.
+        // The key stays, so one store of the value is the whole change. It pairs with the loads in
+        // lookup.
         if old.port.rawValue == value.port.rawValue && old.isOf(generation: value.generation) {
             // In the share of the port already, also if it had aged.
             slot[Self.lineSize].store(value.word, ordering: .releasing)
@@ -115,8 +117,8 @@ extension MACTable {
         return false
     }
 
-    /// A free slot of a claimed bucket, in the home line if there is one, if need be one whose dead entry
-    /// is removed for it.
+    /// A free slot of a claimed bucket, in the home line if there is one, if need be one whose dead
+    /// entry is removed for it.
     @_noLocks
     func vacantSlot(from home: UInt64, now: UInt32) -> Word? {
         var dead: Word?
@@ -130,8 +132,8 @@ extension MACTable {
         return dead
     }
 
-    /// The slot of a bucket whose port holds the most entries in the whole table, provided that they are
-    /// more than `count`; never a pinned one.
+    /// The slot of a bucket whose port holds the most entries in the whole table, provided that
+    /// they are more than `count`; never a pinned one.
     @_noLocks
     func heaviestSlot(from home: UInt64, above count: UInt32) -> Word? {
         var heaviest: Word?
@@ -149,11 +151,12 @@ extension MACTable {
         return heaviest
     }
 
-    /// Makes room in a table at its limit: removes from the buckets that follow `home` a dead entry, or
-    /// one of a port that holds more than `count` entries, and takes its place in the total.
+    /// Makes room in a table at its limit: removes from the buckets that follow `home` a dead
+    /// entry, or one of a port that holds more than `count` entries, and takes its place in the
+    /// total.
     ///
-    /// Eight buckets hold eight entries on average at the limit; a newcomer that finds none to replace
-    /// is not learned now, and tries again with its next frame.
+    /// Eight buckets hold eight entries on average at the limit; a newcomer that finds none to
+    /// replace is not learned now, and tries again with its next frame.
     @_noLocks
     private func takeOver(near home: UInt64, above count: UInt32, now: UInt32) -> Bool {
         for distance in 1...8 as ClosedRange<UInt64> {

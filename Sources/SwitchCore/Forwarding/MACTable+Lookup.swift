@@ -5,7 +5,8 @@ import Synchronization
 extension MACTable {
     /// The port behind which `destination` was seen last in `vlan`.
     ///
-    /// Writes nothing and never waits. An entry that is being rewritten counts as absent for the moment.
+    /// Writes nothing and never waits. An entry that is being rewritten counts as absent for the
+    /// moment.
     /// - Parameters:
     ///   - destination: a unicast address; group addresses are never in the table.
     ///   - now: coarse ticks, read once a turn.

@@ -65,8 +65,8 @@ extension MACTable {
 
     /// Removes the dead entries of one slice of the table.
     ///
-    /// Called round and round, it keeps the counts of ports true and frees room before anyone needs it.
-    /// Slices whose buckets hold no dead entry are read and not written.
+    /// Called round and round, it keeps the counts of ports true and frees room before anyone needs
+    /// it. Slices whose buckets hold no dead entry are read and not written.
     /// - Parameters:
     ///   - slice: 0..<`sliceCount`.
     ///   - sliceCount: into how many slices the table is divided.
@@ -94,7 +94,8 @@ extension MACTable {
 
     /// Binds `address` in `vlan` to `port` until `unpin`, whatever is learned or flushed.
     ///
-    /// Replaces an ordinary entry of the address. In a full bucket it replaces another ordinary entry.
+    /// Replaces an ordinary entry of the address. In a full bucket it replaces another ordinary
+    /// entry.
     /// - Precondition: `port.index` < `portCapacity`.
     public func pin(_ address: MACAddress, vlan: UInt16, port: PortID, now: UInt32) -> PinResult {
         guard !address.isGroup && !address.isZero else { return .ineligible }

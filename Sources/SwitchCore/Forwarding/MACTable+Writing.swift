@@ -6,7 +6,8 @@ extension MACTable {
     // MARK: Claims
 
     /// Claims the buckets of a claim word, unless they are claimed.
-    /// - Returns: the number of this claim, the version for values written under it; `nil` if taken.
+    /// - Returns: the number of this claim, the version for values written under it; `nil` if
+    ///   taken.
     @_noLocks
     func take(_ claim: Word) -> UInt64? {
         let seen = claim.pointee.load(ordering: .relaxed)
@@ -20,7 +21,8 @@ extension MACTable {
     /// Ends a claim, and counts it.
     @_noLocks
     func giveBack(_ claim: Word) {
-        // Only the holder writes a claimed word; + 1 clears the claim bit and carries into the count.
+        // Only the holder writes a claimed word; + 1 clears the claim bit and carries into the
+        // count.
         let held = claim.pointee.load(ordering: .relaxed)
         claim.pointee.store(held &+ 1, ordering: .releasing)
     }
@@ -30,8 +32,8 @@ extension MACTable {
     /// Stores a new key with its value.
     @_noLocks
     func write(_ key: MACEntryKey, value: MACEntryValue, to slot: Word) {
-        // A reader that acquires the new key sees the zero in its second load of the value, or what came
-        // later; one that acquires the new value sees the new key.
+        // A reader that acquires the new key sees the zero in its second load of the value, or what
+        // came later; one that acquires the new value sees the new key.
         slot[Self.lineSize].store(0, ordering: .relaxed)
         slot.pointee.store(key.word, ordering: .releasing)
         slot[Self.lineSize].store(value.word, ordering: .releasing)
@@ -49,7 +51,8 @@ extension MACTable {
     // MARK: Accounts
 
     /// Adds one to the share of the value's port.
-    /// - Returns: false if the port has its share, or was flushed since the value's generation was read.
+    /// - Returns: false if the port has its share, or was flushed since the value's generation was
+    ///   read.
     @_noLocks
     func charge(_ value: MACEntryValue) -> Bool {
         let word = ports + value.port.index
@@ -64,8 +67,8 @@ extension MACTable {
     }
 
     /// Takes one from the share of the value's port.
-    /// - Returns: false if the entry is not in the share: a flush has discounted it, with the total, or
-    ///   it is pinned, or free.
+    /// - Returns: false if the entry is not in the share: a flush has discounted it, with the
+    ///   total, or it is pinned, or free.
     @_noLocks
     func discharge(_ value: MACEntryValue) -> Bool {
         if value.isFree || value.isPinned { return false }

@@ -1,51 +1,56 @@
 // Theory of operation
 //
-// The MAC table (802.1Q: filtering database) says behind which port a station was seen last. Capacity is
-// fixed at start. The table is an array of cache lines of four entries each:
+// The MAC table (802.1Q: filtering database) says behind which port a station was seen last.
+// Capacity is fixed at start. The table is an array of cache lines of four entries each:
 //
 //     bytes  0..<32   four key words
 //     bytes 32..<64   four value words
 //
-// Two lines, 2n and 2n + 1, are a bucket. A key hashes to its home line; only when that is full does an
-// entry go to the other line of the bucket, so nearly every hit reads one line. There are 8 slots for
-// each entry of the limit: with the limit reached a bucket of eight holds one entry on average, and a
-// newcomer finds all eight taken about once in ten million times.
+// Two lines, 2n and 2n + 1, are a bucket. A key hashes to its home line; only when that is full
+// does an entry go to the other line of the bucket, so nearly every hit reads one line. There are 8
+// slots for each entry of the limit: with the limit reached a bucket of eight holds one entry on
+// average, and a newcomer finds all eight taken about once in ten million times.
 //
-// The hash is keyed with a secret, so that a peer cannot choose addresses that collide. It takes two
-// folded multiplications. After a single one, regular addresses (consecutive, one every 256, few
-// addresses in many VLANs) left up to 67 % of the lines empty, where chance leaves 37 %.
+// The hash is keyed with a secret, so that a peer cannot choose addresses that collide. It takes
+// two folded multiplications. After a single one, regular addresses (consecutive, one every 256,
+// few addresses in many VLANs) left up to 67 % of the lines empty, where chance leaves 37 %.
 //
-// Readers and writers share entries without locks. An entry's words cannot be read at one instant, so
+// Readers and writers share entries without locks. An entry's words cannot be read at one instant,
+// so
 //
-// - a writer claims the bucket (a compare-and-swap on a claim word that many buckets share; a claim that
-//   is taken is not waited for, the frame just teaches nothing), then stores value = 0, key, value, the
-//   last two with release;
-// - a reader loads value, key, value, the first two with acquire, and accepts only if both values are
-//   the same and not zero. If it saw the new key, it sees the zero or something later in the second
-//   load; if it saw the new value first, it sees the new key. The only way to be fooled is a value that
-//   comes back unchanged, bit for bit, around another key. A version in each value, taken from the
-//   claim word that counts its claims, makes that need 2^20 claims between two adjacent loads.
+// - a writer claims the bucket (a compare-and-swap on a claim word that many buckets share; a claim
+//   that is taken is not waited for, the frame just teaches nothing), then stores value = 0, key,
+//   value, the last two with release;
+// - a reader loads value, key, value, the first two with acquire, and accepts only if both values
+//   are the same and not zero. If it saw the new key, it sees the zero or something later in the
+//   second load; if it saw the new value first, it sees the new key. The only way to be fooled is a
+//   value that comes back unchanged, bit for bit, around another key. A version in each value,
+//   taken from the claim word that counts its claims, makes that need 2^20 claims between two
+//   adjacent loads.
 //
-// A change of the value alone (refresh, move) is one store, still under the claim. A learn that changes
-// nothing writes nothing: it compares two words and returns, so tables that are in use stay shared
-// clean in every cache. Ticks are coarse (1 s), hence an entry is refreshed at most once a tick.
+// A change of the value alone (refresh, move) is one store, still under the claim. A learn that
+// changes nothing writes nothing: it compares two words and returns, so tables that are in use stay
+// shared clean in every cache. Ticks are coarse (1 s), hence an entry is refreshed at most once a
+// tick.
 //
-// Flushing a port increments its generation, which is part of the value: O(1), its entries are dead at
-// once. Dead entries, flushed or older than the ageing time, count as absent; they are overwritten when
-// met and removed by the sweep, which must come round in less than 2^12 flushes of one port.
+// Flushing a port increments its generation, which is part of the value: O(1), its entries are dead
+// at once. Dead entries, flushed or older than the ageing time, count as absent; they are
+// overwritten when met and removed by the sweep, which must come round in less than 2^12 flushes of
+// one port.
 //
-// Room is fair. `ports[p]` holds generation and number of live-counted entries of port p in one word,
-// so that a flush resets the number together with the generation, and who removes an entry later can see
-// that it has been discounted. A port holds at most half the limit. When a bucket is full, or the table
-// is, a newcomer replaces a dead entry or one of the heaviest port at hand that holds more entries than
-// the newcomer's port would; else it is not learned. So a flood of addresses displaces only its author's.
+// Room is fair. `ports[p]` holds generation and number of live-counted entries of port p in one
+// word, so that a flush resets the number together with the generation, and who removes an entry
+// later can see that it has been discounted. A port holds at most half the limit. When a bucket is
+// full, or the table is, a newcomer replaces a dead entry or one of the heaviest port at hand that
+// holds more entries than the newcomer's port would; else it is not learned. So a flood of
+// addresses displaces only its author's.
 //
 // Pinned entries are set by the control plane. They never move, age or die with a flush, and count
 // towards the total but not towards a port's share.
 //
 // Tried and rejected: one line of four entries as the bucket, with 16 slots an entry (with 10,000
-// stations, one in thirty seeds leaves a station without a place: its traffic is flooded for ever); a
-// seqlock per bucket (readers would have to retry).
+// stations, one in thirty seeds leaves a station without a place: its traffic is flooded for ever);
+// a seqlock per bucket (readers would have to retry).
 
 import Synchronization
 
@@ -73,8 +78,8 @@ public enum LearnResult: Sendable {
 ///
 /// A handle: copies mean the same table. Whoever made it calls `deallocate()` last.
 ///
-/// Thread safety: `learn`, `lookup`, `flush`, `pin`, `unpin` and `entries` from any thread at any time;
-/// `sweep` from one thread at a time. None of them waits.
+/// Thread safety: `learn`, `lookup`, `flush`, `pin`, `unpin` and `entries` from any thread at any
+/// time; `sweep` from one thread at a time. None of them waits.
 public struct MACTable: @unchecked Sendable {
     // Sendable: all memory behind the pointers is accessed atomically and lives until deallocate().
 
@@ -88,7 +93,8 @@ public struct MACTable: @unchecked Sendable {
 
     /// Lines, each four keys and then four values.
     let lines: Word
-    /// Claim words: bit 0 is the claim, the others count claims. Buckets with the same low bits share one.
+    /// Claim words: bit 0 is the claim, the others count claims. Buckets with the same low bits
+    /// share one.
     let claims: Word
     /// Generation in the high half, number of counted entries in the low half; one word a port.
     let ports: Word
@@ -139,11 +145,13 @@ public struct MACTable: @unchecked Sendable {
     /// Frees the table.
     /// - Precondition: nobody uses it any more.
     public func deallocate() {
-        for words in [lines, claims, ports, totalWord] { UnsafeMutableRawPointer(words).deallocate() }
+        for words in [lines, claims, ports, totalWord] {
+            UnsafeMutableRawPointer(words).deallocate()
+        }
     }
 
-    /// How many entries there are, pinned ones included and dead ones that were not yet removed too,
-    /// except those that a flush has killed.
+    /// How many entries there are, pinned ones included and dead ones that were not yet removed
+    /// too, except those that a flush has killed.
     public var total: Int { Int(totalWord.pointee.load(ordering: .relaxed)) }
 
     /// How many of them `port` holds; pinned ones do not count.
@@ -153,7 +161,8 @@ public struct MACTable: @unchecked Sendable {
 
     // MARK: Hashing and addressing
 
-    /// The home line of a key: twice a 64 x 64 -> 128 bit multiplication whose halves are folded together.
+    /// The home line of a key: twice a 64 x 64 -> 128 bit multiplication whose halves are folded
+    /// together.
     @inline(__always)
     @_noLocks
     func homeLine(of key: MACEntryKey) -> UInt64 {
@@ -167,8 +176,8 @@ public struct MACTable: @unchecked Sendable {
     @inline(__always)
     @_noLocks
     func slot(_ number: Int, from home: UInt64) -> Word {
-        // `home` has been masked with lineMask and its lowest bit may be inverted, so the line is within
-        // the allocation.
+        // `home` has been masked with lineMask and its lowest bit may be inverted, so the line is
+        // within the allocation.
         let line = Int(truncatingIfNeeded: home) ^ (number &>> 2)
         return lines + (line &* (2 &* Self.lineSize) &+ number & 3)
     }
@@ -221,8 +230,8 @@ public struct MACTable: @unchecked Sendable {
         return PortState(word: ports[index].load(ordering: .relaxed))
     }
 
-    /// Ticks by which one worker's clock reading may be older than another's; an entry from further in
-    /// the future is one whose tick has wrapped.
+    /// Ticks by which one worker's clock reading may be older than another's; an entry from further
+    /// in the future is one whose tick has wrapped.
     static var clockSlack: Int32 { @_noLocks get { 16 } }
 
     /// True if an entry with this value counts as present.

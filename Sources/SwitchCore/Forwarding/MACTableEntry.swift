@@ -1,5 +1,5 @@
-// The two words of a MAC table entry. Either may be read while a writer rewrites the entry; how a reader
-// knows that the two belong together is told in MACTable.swift.
+// The two words of a MAC table entry. Either may be read while a writer rewrites the entry; how a
+// reader knows that the two belong together is told in MACTable.swift.
 //
 //     key      63        62..60    59..48    47..0
 //              valid     0         VID       MAC address
@@ -54,7 +54,8 @@ struct MACEntryValue: Equatable {
     /// Takes as many low bits of `generation`, `tick` and `version` as have room.
     /// - Precondition: `port.index` < `PortID.capacityMax`.
     @_noLocks
-    init(port: PortID, generation: UInt32, tick: UInt32, version: UInt64 = 0, pinned: Bool = false) {
+    init(port: PortID, generation: UInt32, tick: UInt32, version: UInt64 = 0, pinned: Bool = false)
+    {
         word =
             1 << 63 | (pinned ? 1 << 62 : 0)
             | (version & Self.versionMask) << 42
@@ -65,8 +66,12 @@ struct MACEntryValue: Equatable {
 
     var isFree: Bool { @_noLocks get { word == 0 } }
     var isPinned: Bool { @_noLocks get { word >> 62 & 1 != 0 } }
-    var port: PortID { @_noLocks get { PortID(rawValue: UInt16(truncatingIfNeeded: word) & 0x3FF) } }
-    var generation: UInt32 { @_noLocks get { UInt32(truncatingIfNeeded: word >> 10) & Self.generationMask } }
+    var port: PortID {
+        @_noLocks get { PortID(rawValue: UInt16(truncatingIfNeeded: word) & 0x3FF) }
+    }
+    var generation: UInt32 {
+        @_noLocks get { UInt32(truncatingIfNeeded: word >> 10) & Self.generationMask }
+    }
 
     /// True if this value was written for the same port generation, as far as its bits tell.
     @_noLocks
@@ -74,11 +79,11 @@ struct MACEntryValue: Equatable {
         (generation ^ current) & Self.generationMask == 0
     }
 
-    /// Ticks since the entry was learned or refreshed. Negative if another worker, whose clock reading is
-    /// newer, did so.
+    /// Ticks since the entry was learned or refreshed. Negative if another worker, whose clock
+    /// reading is newer, did so.
     ///
-    /// 20 bits of the tick are kept, so the difference is taken modulo 2^20 and read as a signed number:
-    /// right for ages up to six days, long before which the sweep has removed the entry.
+    /// 20 bits of the tick are kept, so the difference is taken modulo 2^20 and read as a signed
+    /// number: right for ages up to six days, long before which the sweep has removed the entry.
     @_noLocks
     func age(now tick: UInt32) -> Int32 {
         let difference = tick &- UInt32(truncatingIfNeeded: word >> 22)

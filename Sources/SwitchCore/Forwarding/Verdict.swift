@@ -62,7 +62,8 @@ public struct Verdict: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The egress port of a unicast, or the port to which a drop was charged if not the ingress port.
+    /// The egress port of a unicast, or the port to which a drop was charged if not the ingress
+    /// port.
     @inlinable
     public var egress: PortID {
         @_noLocks get { PortID(rawValue: UInt16(truncatingIfNeeded: word)) }
@@ -87,8 +88,8 @@ public struct Verdict: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    // Between its two passes the classifier keeps notes where the verdicts will stand; no caller sees
-    // one of these.
+    // Between its two passes the classifier keeps notes where the verdicts will stand; no caller
+    // sees one of these.
 
     /// The frame was admitted and has addresses of its own to look up.
     static var pendingFresh: Verdict { @_noLocks get { Verdict(word: 3 << 24) } }

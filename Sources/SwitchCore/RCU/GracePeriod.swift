@@ -1,31 +1,34 @@
 // Theory of operation
 //
-// Quiescent-state-based reclamation. A worker that is online may hold pointers from `Published.read()`;
-// at the end of each turn it holds none and says so. A grace period is over when every worker has said
-// so, or has been offline, since the period began; then nobody holds what was replaced before it.
+// Quiescent-state-based reclamation. A worker that is online may hold pointers from
+// `Published.read()`; at the end of each turn it holds none and says so. A grace period is over
+// when every worker has said so, or has been offline, since the period began; then nobody holds
+// what was replaced before it.
 //
 //     epoch        current: 1, 2, 3 ...         incremented by the writer to start a period
 //     workers[n]   last epoch that worker n reported, or 0 while it is offline; one cache line each
 //
-// The token of a period is the epoch it created. The period is over when each worker's word is 0 or at
-// least the token.
+// The token of a period is the epoch it created. The period is over when each worker's word is 0 or
+// at least the token.
 //
-// Memory ordering. The writer: (W1) exchange the pointer, release; (W2) increment the epoch, acquire and
-// release; (W3) full fence; (W4) load each worker's word, acquire. Let T be the token from W2.
+// Memory ordering. The writer: (W1) exchange the pointer, release; (W2) increment the epoch,
+// acquire and release; (W3) full fence; (W4) load each worker's word, acquire. Let T be the token
+// from W2.
 //
-// 1. Worker reports e >= T by quiescent(): it loaded the epoch with acquire and saw W2 or later, so W1
-//    happens before everything it does next, and its next read() returns the new value. What it did
-//    before is ordered before its release store, which W4 acquired: all its accesses to the old value
-//    happen before the writer frees it.
-// 2. Worker is seen offline (0): its accesses before offline() happen before W4 by the release store of
-//    zero. If it comes back, online() stores its epoch, then makes a full fence, then read() loads the
-//    pointer. Of two full fences one comes first: if W3, then the load after the worker's fence sees
-//    W1 and gets the new value; if the worker's, then W4 sees its nonzero word and the period waits.
+// 1. Worker reports e >= T by quiescent(): it loaded the epoch with acquire and saw W2 or later, so
+//    W1 happens before everything it does next, and its next read() returns the new value. What it
+//    did before is ordered before its release store, which W4 acquired: all its accesses to the old
+//    value happen before the writer frees it.
+// 2. Worker is seen offline (0): its accesses before offline() happen before W4 by the release
+//    store of zero. If it comes back, online() stores its epoch, then makes a full fence, then
+//    read() loads the pointer. Of two full fences one comes first: if W3, then the load after the
+//    worker's fence sees W1 and gets the new value; if the worker's, then W4 sees its nonzero word
+//    and the period waits.
 // 3. Worker has reported e < T: the period is not over.
 //
-// Case 2 needs the fence, as the worker's store and load could otherwise change places; case 1
-// does not, so a turn that never sleeps pays one plain load and one plain store. membarrier(2) would save
-// the fence of online() only, about 3 ns beside a blocking system call, and is not used.
+// Case 2 needs the fence, as the worker's store and load could otherwise change places; case 1 does
+// not, so a turn that never sleeps pays one plain load and one plain store. membarrier(2) would
+// save the fence of online() only, about 3 ns beside a blocking system call, and is not used.
 
 public import Synchronization
 
@@ -142,8 +145,8 @@ public struct GracePeriod: @unchecked Sendable {
     }
 
     /// Waits until `isOver(token)`, calling `pause` between looks.
-    /// - Parameter pause: gives the processor away, for example by a short sleep; this module makes no
-    ///   system calls.
+    /// - Parameter pause: gives the processor away, for example by a short sleep; this module makes
+    ///   no system calls.
     public func wait(for token: Token, pause: () -> Void) {
         while !isOver(token) { pause() }
     }

@@ -1,12 +1,13 @@
 // Theory of operation
 //
-// `Published` is the pointer half of read-copy-update: readers take the current value with one acquire
-// load and never wait, write or retry; the one writer replaces the whole value with one exchange. The
-// old value comes back as `Retired`, to be reclaimed after a grace period (see GracePeriod.swift).
+// `Published` is the pointer half of read-copy-update: readers take the current value with one
+// acquire load and never wait, write or retry; the one writer replaces the whole value with one
+// exchange. The old value comes back as `Retired`, to be reclaimed after a grace period (see
+// GracePeriod.swift).
 //
-// Memory ordering: the exchange is a release, so everything that built the new value happens before any
-// access by a reader whose acquire load returned it. It is also an acquire, because the writer may
-// look at the value that it retires.
+// Memory ordering: the exchange is a release, so everything that built the new value happens before
+// any access by a reader whose acquire load returned it. It is also an acquire, because the writer
+// may look at the value that it retires.
 
 public import Synchronization
 
@@ -18,8 +19,8 @@ public import Synchronization
 /// `read()` is valid until the reader's next quiescent state.
 @frozen
 public struct Published<Value: ~Copyable>: @unchecked Sendable {
-    // Sendable though it holds a pointer: the cell is only accessed atomically, and the values behind
-    // it are shared read-only until a grace period has passed.
+    // Sendable though it holds a pointer: the cell is only accessed atomically, and the values
+    // behind it are shared read-only until a grace period has passed.
     @usableFromInline
     let cell: UnsafeMutablePointer<Atomic<UInt>>
 
@@ -70,8 +71,8 @@ public struct Published<Value: ~Copyable>: @unchecked Sendable {
 
 /// A value that has been replaced, and that readers may still be using.
 ///
-/// It must be reclaimed; letting it go out of scope traps, because neither freeing it early nor leaking
-/// it is ever meant.
+/// It must be reclaimed; letting it go out of scope traps, because neither freeing it early nor
+/// leaking it is ever meant.
 @frozen
 public struct Retired<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     // Sendable: the writer side is serial, and hands this on at most to the thread that reclaims.

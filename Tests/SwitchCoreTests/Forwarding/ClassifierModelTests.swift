@@ -2,8 +2,8 @@ import Support
 import SwitchCore
 import Testing
 
-/// The classifier against the reference switch, with random operations: same verdicts, same flood lists,
-/// same counts at every port, and every received frame accounted for.
+/// The classifier against the reference switch, with random operations: same verdicts, same flood
+/// lists, same counts at every port, and every received frame accounted for.
 ///
 /// Stations are few and the MAC table is large, so that no rule about room comes into play.
 @Suite struct ClassifierModelTests {

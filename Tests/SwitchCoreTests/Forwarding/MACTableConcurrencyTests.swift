@@ -6,9 +6,9 @@ import Testing
 @Suite struct MACTableConcurrencyTests {
     private let keeper = TableKeeper()
 
-    /// Station n is only ever learned behind ports n % 8 and 8 + n % 8, and the table is far too small
-    /// for the stations, so slots are rewritten all the time. Any lookup that pairs a key with another
-    /// entry's value shows a wrong port seven times out of eight.
+    /// Station n is only ever learned behind ports n % 8 and 8 + n % 8, and the table is far too
+    /// small for the stations, so slots are rewritten all the time. Any lookup that pairs a key
+    /// with another entry's value shows a wrong port seven times out of eight.
     @Test func `no lookup returns a port that never owned the address`() {
         let table = keeper.table(limit: 128, ageingTicks: 2)
         let stationCount = 2000

@@ -101,9 +101,9 @@ private struct Snapshot: ~Copyable, @unchecked Sendable {
         #expect(pauses == 3)
     }
 
-    /// Publish, grace period, poison, free; readers look at what they hold, twice a turn, and sleep now and
-    /// then. Under ThreadSanitizer this also proves the ordering argument: a missing edge is a race on the
-    /// words.
+    /// Publish, grace period, poison, free; readers look at what they hold, twice a turn, and sleep
+    /// now and then. Under ThreadSanitizer this also proves the ordering argument: a missing edge
+    /// is a race on the words.
     @Test func `no reader ever sees a value that was reclaimed`() {
         let readerCount = 2
         let replacements = 5_000
