@@ -1,3 +1,4 @@
+// Files by descriptor and without following links (files.h).
 #define _GNU_SOURCE
 #include "files.h"
 

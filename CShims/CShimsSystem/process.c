@@ -1,3 +1,4 @@
+// Threads, clocks and descriptors (process.h).
 #define _GNU_SOURCE
 #include "process.h"
 

@@ -1,3 +1,4 @@
+// TAP devices in any network namespace (tap.h).
 #define _GNU_SOURCE
 #include "tap.h"
 

@@ -1,3 +1,5 @@
+// The handshake, replaying each client's habits.
+
 import CShimsSystem
 import Glibc
 import Testing

@@ -1,3 +1,5 @@
+// Taking a path: stale files, live owners, modes and owners.
+
 import CShimsSystem
 import Glibc
 import Testing

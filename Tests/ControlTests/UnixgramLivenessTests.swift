@@ -1,3 +1,5 @@
+// Noticing that a peer has gone.
+
 import CShimsSystem
 import Glibc
 import Testing

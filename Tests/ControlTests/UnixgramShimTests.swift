@@ -1,3 +1,5 @@
+// The socket shims against the kernel.
+
 import CShimsSystem
 import Glibc
 import Testing

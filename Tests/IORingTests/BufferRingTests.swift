@@ -1,3 +1,5 @@
+// Buffer rings: addresses, strides, giving back, poison.
+
 import Glibc
 import IORing
 import Testing

@@ -1,3 +1,5 @@
+// Completion tags carry every field unchanged.
+
 import IORing
 import Testing
 

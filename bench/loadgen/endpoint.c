@@ -1,3 +1,4 @@
+// An endpoint: a socket that joins a switch's port as libkrun does.
 #define _GNU_SOURCE
 #include "endpoint.h"
 

@@ -1,3 +1,4 @@
+// Building and checking the generator's own frames.
 #include "frame.h"
 
 #include <string.h>

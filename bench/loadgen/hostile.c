@@ -1,3 +1,4 @@
+// Frames that no well-behaved peer sends.
 #include "hostile.h"
 
 #include "frame.h"

@@ -1,3 +1,4 @@
+// Endpoints and flows as described by arguments or a scenario.
 #define _GNU_SOURCE
 #include "plan.h"
 

@@ -1,3 +1,4 @@
+// The receiving half: reads every endpoint's socket and judges each frame.
 #define _GNU_SOURCE
 #include "receiver.h"
 

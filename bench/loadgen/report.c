@@ -1,3 +1,4 @@
+// The report as one JSON object on standard output.
 #include "report.h"
 
 #include "clock.h"

@@ -1,3 +1,4 @@
+// Sequence numbers of a flow: what was lost, came twice, or came late.
 #include "sequence.h"
 
 #include <stdbool.h>

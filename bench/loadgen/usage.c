@@ -1,3 +1,4 @@
+// The help text of loadgen.
 #include "usage.h"
 
 #include <stdio.h>

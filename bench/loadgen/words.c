@@ -1,3 +1,4 @@
+// Splitting the words of a plan and reading numbers from them, with errors for people.
 #define _GNU_SOURCE
 #include "words.h"
 

@@ -1,3 +1,5 @@
+// The sentence for each refusal: who, why, and the remedy.
+
 internal import Glibc
 
 extension HandshakeRefusal {

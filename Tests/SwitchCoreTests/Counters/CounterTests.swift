@@ -1,3 +1,5 @@
+// Counters: one writer, any reader, sums that balance.
+
 import Support
 import SwitchCore
 import Testing

@@ -1,3 +1,5 @@
+// Frame headers at every length that matters, with and without tags.
+
 import Support
 import SwitchCore
 import Testing

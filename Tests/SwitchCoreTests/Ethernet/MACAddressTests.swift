@@ -1,3 +1,5 @@
+// MAC addresses: parsing, printing, kinds.
+
 import SwitchCore
 import Testing
 

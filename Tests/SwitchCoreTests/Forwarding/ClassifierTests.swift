@@ -1,3 +1,5 @@
+// The classifier case by case: each rule, its order, and what it counts.
+
 import Support
 import SwitchCore
 import Testing

@@ -1,3 +1,5 @@
+// Connection tables: entries, flood lists, versions.
+
 import SwitchCore
 import Testing
 

@@ -1,3 +1,5 @@
+// Drop reasons: a closed list with one name and one sentence each.
+
 import SwitchCore
 import Testing
 

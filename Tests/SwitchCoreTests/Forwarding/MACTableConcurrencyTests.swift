@@ -1,3 +1,5 @@
+// The MAC table between threads: no lookup may pair an address with a port that never had it.
+
 import Support
 import SwitchCore
 import Synchronization

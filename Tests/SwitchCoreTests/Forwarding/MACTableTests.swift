@@ -1,3 +1,5 @@
+// The MAC table by its rules: learning, moving, ageing, flushing, room.
+
 import Support
 import SwitchCore
 import Testing

@@ -1,3 +1,5 @@
+// Port sets: membership, order of iteration, bounds.
+
 import Support
 import SwitchCore
 import Testing
