@@ -10,7 +10,6 @@ extension Worker where Backend: ~Copyable {
 
     /// Turns the completions at hand into `frames`.
     mutating func gather() {
-        frameCount = 0
         for position in 0..<completionCount {
             let completion = completions[position]
             let tag = completion.tag
@@ -84,12 +83,26 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Injects the frames that came with the handshake, before anything that the ring receives.
-    mutating func injectEarlyFrames(_ connection: UnsafeMutablePointer<Connection>) {
-        for position in connection.pointee.earlyFrames.indices {
-            let frame = connection.pointee.earlyFrames[position]
-            append(frame.address, length: frame.length, connection, buffer: Self.noBuffer)
+    /// Forwards the frames that came with handshakes, in batches of their own: before anything that the ring receives
+    /// from their senders, whose receives are not armed yet.
+    mutating func forwardEarlyFrames(_ table: UnsafePointer<ConnectionTable>) {
+        while greeted.count > 0 {
+            let connection = greeted[greeted.count - 1]
+            greeted.remove(at: greeted.count - 1)
+            for position in connection.pointee.earlyFrames.indices {
+                if frameCount == frames.count { forwardBatch(table) }
+                let frame = connection.pointee.earlyFrames[position]
+                append(frame.address, length: frame.length, connection, buffer: Self.noBuffer)
+            }
         }
+        if frameCount > 0 { forwardBatch(table) }
+    }
+
+    private mutating func forwardBatch(_ table: UnsafePointer<ConnectionTable>) {
+        decide(table)
+        flush()
+        sendSlices()
+        giveBuffersBack()
     }
 
     /// Gives the batch's receive buffers back to the kernel; the sends have finished.

@@ -33,14 +33,25 @@ extension Worker where Backend: ~Copyable {
             buffers: &connection.pointee.buffers)
         guard result >= 0 else {
             connection.pointee.state = .abandoned
+            refuseEarlyFrames(connection)
             post(.activationFailed, connection, errno: -result)
             return
         }
         connection.pointee.isOpen = true
         connection.pointee.state = .active
-        injectEarlyFrames(connection)
+        if !connection.pointee.earlyFrames.isEmpty { greeted.append(connection) }
         listForArming(connection)
         post(.activated, connection, errno: 0)
+    }
+
+    /// Counts the frames that came with the handshake of a connection that cannot be used.
+    private func refuseEarlyFrames(_ connection: UnsafeMutablePointer<Connection>) {
+        for position in connection.pointee.earlyFrames.indices {
+            connection.pointee.counters.add(.receivedFrames, 1)
+            connection.pointee.counters.add(
+                .receivedBytes, UInt64(connection.pointee.earlyFrames[position].length))
+            connection.pointee.counters.add(dropped: .portRemoved, 1)
+        }
     }
 
     private mutating func retire(_ connection: UnsafeMutablePointer<Connection>) {

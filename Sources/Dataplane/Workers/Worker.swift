@@ -84,6 +84,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     var congested: ConnectionList
     var arming: ConnectionList
+    /// Connections that were activated in this turn and brought frames with them.
+    var greeted: ConnectionList
     var retiring: ConnectionList
     /// Copies of one flooded frame by owner; zero between floods.
     let copiesTo: UnsafeMutableBufferPointer<UInt32>
@@ -116,6 +118,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         copiesTo.initialize(repeating: 0)
         congested = ConnectionList(capacity: context.portCapacity)
         arming = ConnectionList(capacity: context.portCapacity)
+        greeted = ConnectionList(capacity: context.portCapacity)
         retiring = ConnectionList(capacity: context.portCapacity)
     }
 
@@ -134,15 +137,13 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         if completionCount == 0 { wait() }
         now = backend.now()
         let table = context.table.read()
-        if table.pointee.version != tableVersion { reconcile(table) }
+        if table.pointee.version != tableVersion {
+            reconcile(table)
+            forwardEarlyFrames(table)
+        }
 
         gather()
-        if frameCount > 0 {
-            classify(
-                frames: UnsafeBufferPointer(rebasing: frames[..<frameCount]), into: verdicts,
-                table: table, macTable: macTable, now: tick, counters: counters)
-            stageVerdicts(table)
-        }
+        if frameCount > 0 { decide(table) }
         if context.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes back first.
         flush(takingArrivals: frameCount < Self.heldFramesMax)
@@ -155,6 +156,14 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         if handedTo != 0 { announceHandovers() }
         block.add(.turns, 1)
         context.gracePeriod.quiescent(index)
+    }
+
+    /// Classifies the batch and stages what its verdicts ask for.
+    mutating func decide(_ table: UnsafePointer<ConnectionTable>) {
+        classify(
+            frames: UnsafeBufferPointer(rebasing: frames[..<frameCount]), into: verdicts,
+            table: table, macTable: macTable, now: tick, counters: counters)
+        stageVerdicts(table)
     }
 
     /// Seconds of the monotonic clock, the MAC table's unit of age.
