@@ -58,6 +58,10 @@ public final class DataPlane {
     private var version: UInt64 = 0
     private var generations: [UInt32]
     private var connections: [UnsafeMutablePointer<Connection>?]
+    /// Whether the owner has said that it knows the port's connection. What it has never seen it cannot retire, so a
+    /// detach before that waits.
+    private var isKnown: [Bool]
+    private var detachesWhenKnown: [Bool]
     /// Connections whose owner let go of them, waiting for a grace period.
     private var retired: [RetiredConnection] = []
     /// Tables no longer published, oldest first, waiting for a grace period.
@@ -87,6 +91,8 @@ public final class DataPlane {
         self.settings = settings
         generations = Array(repeating: 0, count: settings.portCapacity)
         connections = Array(repeating: nil, count: settings.portCapacity)
+        isKnown = Array(repeating: false, count: settings.portCapacity)
+        detachesWhenKnown = isKnown
         do throws(RingError) {
             try Ring.probe()
             eventWake = try Wake()
@@ -139,6 +145,7 @@ public final class DataPlane {
         }
         generations[index] = generation
         connections[index] = connection
+        isKnown[index] = false
         while entries.count <= index { entries.append(PortEntry()) }
         entries[index] = PortEntry(
             generation: generation, isAttached: true, worker: UInt16(worker(of: settings.port)),
@@ -151,6 +158,10 @@ public final class DataPlane {
     /// Begins to detach a peer; `retired` follows. Does nothing for a port without a connection.
     public func detach(port: PortID) {
         guard port.index < entries.count, entries[port.index].isAttached else { return }
+        guard isKnown[port.index] else {
+            detachesWhenKnown[port.index] = true
+            return
+        }
         entries[port.index].isAttached = false
         entries[port.index].attachment = 0
         publish()
@@ -163,6 +174,7 @@ public final class DataPlane {
         _ = cshims_eventfd_drain(eventDescriptor)
         for queue in context.events {
             queue.drain { event in
+                noteActivation(event)
                 guard event.kind == .retired, let connection = connections[event.port.index] else {
                     body(event)
                     return
@@ -185,6 +197,15 @@ public final class DataPlane {
             body(first.event)
         }
         return !retired.isEmpty || !tables.isEmpty
+    }
+
+    /// Notes that the owner knows a connection, and detaches it if that was wanted before.
+    private func noteActivation(_ event: DataPlaneEvent) {
+        guard event.kind == .activated || event.kind == .activationFailed else { return }
+        isKnown[event.port.index] = true
+        guard detachesWhenKnown[event.port.index] else { return }
+        detachesWhenKnown[event.port.index] = false
+        detach(port: event.port)
     }
 
     /// Ends the workers. Every connection must have been detached and its `retired` event drained.
