@@ -1,0 +1,80 @@
+// The MAC table under many addresses, and under a machine that invents them.
+
+import Control
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// What becomes of a pair's frames when there are very many addresses.
+    @Suite("MAC table")
+    struct ManyAddresses {
+        @Test(.timeLimit(.minutes(1)))
+        func `ten thousand addresses with traffic to all of them flood nobody`() async throws {
+            let lan = try await SwitchProcess(
+                SwitchProcess.ports(["a", "b", "c"], switchKeys: "mac_limit = 32768"))
+            let bystander = try await LoadGenerator.listening([lan.endpoint("c", 2)])
+            let load = try await LoadGenerator.run(
+                endpoints: [lan.endpoint("a", 0), lan.endpoint("b", 1, "extra-macs=10000")],
+                flows: ["from=a to=b size=60 rate=20000 count=40000 spread=yes"])
+            let flow = try #require(load.flow(0))
+            #expect(load.faults == 0 && flow.lost == 0)
+            let report = try await lan.status()
+            // Both machines are gone and the third is there, as it was throughout.
+            #expect(report.macTable.full == 0)
+            let seen = try await bystander.end()
+            #expect(seen.endpoints[0].overheard == 0, "at most 0.05 % of 10,000 may be absent")
+            try await lan.expectExactBooks(
+                sent: load.totals.sent + seen.totals.sent,
+                received: load.totals.received + seen.totals.received)
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `the table is printed with its addresses and can be emptied`() async throws {
+            let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
+            let peers = [try lan.peer("a", 10), try lan.peer("b", 11)]
+            try await lan.allAttached()
+            try await Peer.introduce(peers)
+            let table = try await lan.macs()
+            #expect(table.map(\.mac).sorted() == peers.map(\.mac))
+            #expect(Set(table.map(\.port)) == ["a", "b"])
+            #expect(try await lan.command("macs", "flush").isSuccess)
+            #expect(try await lan.macs().isEmpty)
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `a machine that invents addresses evicts nobody else's`() async throws {
+            let lan = try await SwitchProcess(
+                SwitchProcess.ports(["a", "b", "c", "d"], switchKeys: "mac_limit = 4096"))
+            let bystander = try await LoadGenerator.listening([lan.endpoint("c", 2)])
+            // Frames to the author itself are filtered: all that they do is being learned from.
+            let load = try await LoadGenerator.run(
+                endpoints: [
+                    lan.endpoint("a", 0), lan.endpoint("b", 1, "extra-macs=500"),
+                    lan.endpoint("d", 3),
+                ],
+                flows: [
+                    "id=0 from=a to=b rate=2000 duration=2 spread=yes",
+                    "id=1 from=d kind=macflood rate=100000 duration=2",
+                ])
+            #expect(load.faults == 0 && load.flow(0)?.lost == 0)
+            let seen = try await bystander.end()
+            #expect(seen.endpoints[0].overheard == 0)
+            let report = try await lan.expectExactBooks(
+                sent: load.totals.sent + seen.totals.sent,
+                received: load.totals.received + seen.totals.received)
+            #expect(report.macTable.entries <= 4096)
+            #expect(report.macTable.full > 0)
+            try await lan.stop()
+        }
+    }
+}
+
+extension SwitchProcess {
+    /// What `ringswitch macs --json` lists.
+    func macs() async throws -> [MACReport.Entry] {
+        let result = try await command("macs", "--json")
+        return try ReportJSON.decode(MACReport.self, from: Data(result.standardOutput.utf8)).entries
+    }
+}
