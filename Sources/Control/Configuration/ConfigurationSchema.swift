@@ -22,7 +22,7 @@ enum ConfigurationSchema {
                     + "`/tmp/ringswitch-UID`"), effect: .restart,
             "Directory of the lock, the control socket and every relative `path`."),
         .init(
-            "mac_ageing", \.macAgeing, .seconds(1...1_000_000), default: .value(300),
+            "mac_ageing", \.macAgeing, .seconds(1...500_000), default: .value(300),
             effect: .restart,
             "Time after which a MAC address that was not seen is forgotten; whole seconds."),
         .init(
