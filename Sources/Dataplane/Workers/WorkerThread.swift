@@ -49,14 +49,18 @@ final class WorkerThread {
         self.context = context
         let start = Start(index: index, context: context, processor: processor)
         thread = pthread_t()
+        let argument = Unmanaged.passRetained(start)
         let result = pthread_create(
             &thread, nil,
             { argument in
                 guard let argument else { return nil }
                 WorkerThread.run(Unmanaged<Start>.fromOpaque(argument).takeRetainedValue())
                 return nil
-            }, Unmanaged.passRetained(start).toOpaque())
-        precondition(result == 0, "pthread_create failed with errno \(result)")
+            }, argument.toOpaque())
+        guard result == 0 else {
+            argument.release()
+            throw .systemCall("pthread_create", result)
+        }
         start.wait()
         if let failure = start.failure {
             pthread_join(thread, nil)
