@@ -7,7 +7,7 @@
 // characters are escaped: one event is one line, always. Each line leaves in one write(2), which
 // keeps lines of several threads apart. The data plane never logs; it counts.
 //
-// A reader that stops reading standard error blocks whoever logs, which is why only Control does.
+// A reader that stops reading standard error costs lines, not the switch: see LogOutlet.
 
 import Glibc
 public import Logging
@@ -22,19 +22,21 @@ public struct LineLogHandler: LogHandler {
     public var metadata: Logger.Metadata = [:]
     /// Fields that are asked for at each event.
     public var metadataProvider: Logger.MetadataProvider?
-    private let descriptor: Int32
+    private let outlet: LogOutlet
 
     /// - Parameters:
     ///   - level: the least severe level that is written.
     ///   - descriptor: where lines go, 2 being standard error; stays the caller's.
     public init(level: Logger.Level = .info, descriptor: Int32 = 2) {
         logLevel = level
-        self.descriptor = descriptor
+        outlet = LogOutlet(descriptor)
     }
 
     /// Makes every logger of the process write lines to standard error. Call it once, at start.
     public static func bootstrap(level: Logger.Level = .info) {
-        LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+        // One outlet for all, so that lines of several threads stay apart.
+        let handler = LineLogHandler(level: level)
+        LoggingSystem.bootstrap { _ in handler }
     }
 
     /// One field of every event.
@@ -51,7 +53,7 @@ public struct LineLogHandler: LogHandler {
         fields.merge(metadataProvider?.get() ?? [:]) { $1 }
         fields.merge(event.metadata ?? [:]) { $1 }
         if let error = event.error { fields["error"] = "\(error)" }
-        write(
+        outlet.write(
             Self.line(
                 at: now, level: event.level, message: event.message.description, fields: fields))
     }
@@ -93,19 +95,5 @@ public struct LineLogHandler: LogHandler {
         return "\""
             + safe.split(separator: "\"", omittingEmptySubsequences: false)
             .joined(separator: "\\\"") + "\""
-    }
-
-    private func write(_ line: String) {
-        var line = line
-        line.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty {
-                let written = Glibc.write(descriptor, rest.baseAddress, rest.count)
-                if written < 0 && errno == EINTR { continue }
-                // A log that cannot be written has nowhere to be reported.
-                if written <= 0 { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-            }
-        }
     }
 }
