@@ -5,7 +5,9 @@
 // once.
 
 import ArgumentParser
+import Control
 
+StandardStreams.fill()
 do {
     var command = try RingswitchCommand.parseAsRoot()
     try command.run()
