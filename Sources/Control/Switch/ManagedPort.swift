@@ -1,9 +1,10 @@
 internal import Dataplane
+internal import Glibc
 internal import SwitchCore
 
 /// A configured port and whatever is attached to it.
 @ControlActor
-protocol ManagedPort: AnyObject {
+protocol ManagedPort: AnyObject, Sendable {
     var configuration: PortConfiguration { get }
     /// Index of the port in the data plane.
     var id: PortID { get }
@@ -11,7 +12,9 @@ protocol ManagedPort: AnyObject {
     func open() throws(PortError)
     /// Takes an event of the port's connection.
     func handle(_ event: DataPlaneEvent)
-    /// Lets go of everything; returns when the data plane has let go too.
+    /// Looks after the port, about once a second: peers that cannot be watched, failures to be mended.
+    func tend()
+    /// Lets go of everything; returns when the data plane has let go too. May be called again meanwhile.
     func close() async
     /// The part of the port's status that only the port knows.
     func describe(into status: inout PortStatus)
@@ -35,3 +38,10 @@ protocol PortHost: AnyObject {
 
 /// How much a line of a port matters.
 enum PortLogLevel { case info, warning, error }
+
+/// What the ring says when it does not take a port's descriptor, with the remedy where there is one.
+func ringRefusal(_ errno: Int32, of subject: String) -> String {
+    guard errno == ENOMEM else { return "the ring refused \(subject): \(SystemText.reason(errno))" }
+    return "the ring refused \(subject): out of memory, or of locked memory (RLIMIT_MEMLOCK): raise it with "
+        + "`ulimit -l`, or LimitMEMLOCK= in a systemd unit"
+}

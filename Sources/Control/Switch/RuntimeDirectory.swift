@@ -4,53 +4,81 @@ internal import CShimsSystem
 internal import Glibc
 
 /// A locked runtime directory; the lock lasts as long as the object or the process.
+///
+/// The lock's file holds the pid of the switch, and is empty after a clean end.
 final class RuntimeDirectory {
     let path: String
+    /// Whether the switch that lived here before was killed: the kernel may still be busy with what it held.
+    let wasAbandoned: Bool
     private let lock: Int32
 
     /// Makes the directory where it is missing, and takes its lock.
     ///
     /// A directory of a user is private (0700) and must belong to that user, since its name in /tmp can be guessed.
     init(path: String) throws(SwitchError) {
-        self.path = path
         try Self.make(path)
+        self.path = path
         let file = path + "/lock"
         let descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
-            throw SwitchError("cannot open \(file): \(Self.reason(errno))")
+            throw SwitchError("cannot open \(file): \(SystemText.reason(errno))")
         }
-        guard cshims_file_lock(descriptor) >= 0 else {
-            let owner = Self.readOwner(descriptor)
+        do throws(SwitchError) {
+            let former = Self.readOwner(descriptor)
+            try Self.take(descriptor, file, former, path)
+            wasAbandoned = former != nil
+        } catch {
             Glibc.close(descriptor)
-            throw SwitchError(
-                "another switch\(owner.map { " (pid \($0))" } ?? "") runs in \(path): stop it, or give this one a runtime_dir of its own")
+            throw error
         }
         lock = descriptor
+    }
+
+    deinit {
+        _ = ftruncate(lock, 0)
+        Glibc.close(lock)
+    }
+
+    private static func take(
+        _ lock: Int32, _ file: String, _ owner: Int32?, _ path: String
+    ) throws(SwitchError) {
+        let result = cshims_file_lock(lock)
+        if result == -EWOULDBLOCK {
+            throw SwitchError(
+                "another switch\(owner.map { " (pid \($0))" } ?? "") runs in \(path): stop it, or give this one a "
+                    + "runtime_dir of its own")
+        }
+        guard result >= 0 else {
+            throw SwitchError("cannot lock \(file): \(SystemText.reason(-result))")
+        }
         let text = "\(getpid())\n"
         _ = ftruncate(lock, 0)
         guard text.withCString({ pwrite(lock, $0, text.utf8.count, 0) }) == text.utf8.count else {
-            let error = errno
-            Glibc.close(lock)
-            throw SwitchError("cannot write to \(file): \(Self.reason(error))")
+            throw SwitchError("cannot write to \(file): \(SystemText.reason(errno))")
         }
     }
 
-    deinit { Glibc.close(lock) }
-
     private static func make(_ path: String) throws(SwitchError) {
-        let mode: mode_t = geteuid() == 0 ? 0o755 : 0o700
-        if mkdir(path, mode) != 0 && errno != EEXIST {
-            throw SwitchError("cannot make the runtime directory \(path): \(reason(errno))")
+        let user = geteuid()
+        let code = mkdir(path, user == 0 ? 0o755 : 0o700) == 0 ? 0 : errno
+        if code != 0 && code != EEXIST {
+            let remedy =
+                code == EACCES
+                ? "; set runtime_dir to a directory of uid \(user), or have root make this one for it" : ""
+            throw SwitchError("cannot make the runtime directory \(path): \(SystemText.reason(code))\(remedy)")
         }
+        var link = stat()
         var state = stat()
-        guard stat(path, &state) == 0, state.st_mode & S_IFMT == S_IFDIR else {
+        guard lstat(path, &link) == 0, stat(path, &state) == 0, state.st_mode & S_IFMT == S_IFDIR else {
             throw SwitchError("\(path) is not a directory")
         }
-        guard state.st_uid == geteuid() || geteuid() == 0 else {
+        // Whoever made the link can point it elsewhere.
+        let owners = link.st_uid == 0 ? [state.st_uid] : [link.st_uid, state.st_uid]
+        for owner in owners where user != 0 && owner != user {
             throw SwitchError(
-                "\(path) belongs to user \(state.st_uid), not to this one (\(geteuid())): set runtime_dir")
+                "\(path) belongs to user \(owner), not to this one (\(user)): set runtime_dir")
         }
-        if geteuid() != 0, state.st_mode & 0o022 != 0 {
+        if user != 0, state.st_mode & 0o022 != 0 {
             throw SwitchError("\(path) can be written to by other users: chmod 700 \(path)")
         }
     }
@@ -61,6 +89,4 @@ final class RuntimeDirectory {
         guard count > 0 else { return nil }
         return Int32(String(decoding: bytes[..<count].prefix { $0 != 10 }, as: UTF8.self))
     }
-
-    private static func reason(_ error: Int32) -> String { String(cString: strerror(error)) }
 }

@@ -1,25 +1,36 @@
 // Reload: read the configuration again and apply the difference, all or nothing.
 //
-// New resources are acquired before anything is given up. A port that keeps its socket path or device while another key
-// changed cannot be acquired twice: it is closed first, and opened as it was should the new one fail.
+// New ports are opened before old ones are closed, so that a failure costs nobody a frame. Where a new port needs the
+// path or the device of an old one (a port that changed another key, was renamed, or swapped paths with its neighbour),
+// the old one has to go first, and is opened as it was should anything fail after that.
 
-internal import Dataplane
 internal import Logging
 internal import SwitchCore
-internal import Synchronization
 
 extension Switch: SwitchInterface {
     public func reload() async throws(ControlError) -> ReloadReport {
-        guard !isReloading else { throw ControlError(.conflict, "another reload is under way") }
-        isReloading = true
-        defer { isReloading = false }
-        let next = try loadConfiguration()
+        guard reloadEnd == nil else { throw ControlError(.conflict, "another reload is under way") }
+        guard !isClosing else { throw ControlError(.conflict, "the switch is ending") }
+        let end = Gate()
+        reloadEnd = end
+        defer {
+            reloadEnd = nil
+            end.open()
+        }
+        let file = try loadConfiguration()
+        let next = reachable(file)
         let change = ConfigurationChange(from: configuration, to: next)
-        try await apply(change, next)
+        let replacements = change.replaced.map(\.new)
+        try await apply(opening: change.added + replacements, closing: change.removed + change.replaced.map(\.old))
+        configuration = next
+        sortPorts()
+        for port in change.added { logger.info("port added", metadata: ["port": "\(port.name)"]) }
+        for port in replacements { logger.info("port replaced", metadata: ["port": "\(port.name)"]) }
+        for port in change.removed { logger.info("port removed", metadata: ["port": "\(port.name)"]) }
         return ReloadReport(
             added: change.added.map(\.name), removed: change.removed.map(\.name),
-            replaced: change.replaced.map(\.new.name), unchanged: change.unchanged.map(\.name),
-            needsRestart: change.restartKeys)
+            replaced: replacements.map(\.name), unchanged: change.unchanged.map(\.name),
+            needsRestart: ConfigurationChange(from: next, to: file).restartKeys)
     }
 
     private func loadConfiguration() throws(ControlError) -> Configuration {
@@ -30,82 +41,81 @@ extension Switch: SwitchInterface {
         }
     }
 
-    private func apply(_ change: ConfigurationChange, _ next: Configuration) async throws(ControlError) {
-        var opened: [any ManagedPort] = []
-        do throws(PortError) {
-            for configuration in change.added {
-                let port = makePort(configuration)
-                try port.open()
-                ports.append(port)
-                opened.append(port)
+    /// What a running switch can become: all of the file but what only a restart can change.
+    private func reachable(_ file: Configuration) -> Configuration {
+        var next = configuration
+        let directory = file.runtimeDirectory + "/"
+        // Relative paths stay where the switch lives.
+        next.ports = file.ports.map { port in
+            guard case .unixgram(var settings) = port.kind, settings.path.hasPrefix(directory) else {
+                return port
             }
-            try await replacePorts(change.replaced.map(\.new))
-        } catch {
-            for port in opened { await remove(port) }
-            throw ControlError(.conflict, error.description)
+            settings.path = next.runtimeDirectory + "/" + settings.path.dropFirst(directory.count)
+            var port = port
+            port.kind = .unixgram(settings)
+            return port
         }
-        for configuration in change.removed {
-            if let port = port(named: configuration.name) { await remove(port) }
-        }
-        adopt(next)
-        for name in change.added.map(\.name) { logger.info("port added", metadata: ["port": "\(name)"]) }
-        for name in change.replaced.map(\.new.name) { logger.info("port replaced", metadata: ["port": "\(name)"]) }
-        for name in change.removed.map(\.name) { logger.info("port removed", metadata: ["port": "\(name)"]) }
-        sortPorts()
+        return next
     }
 
-    /// Replaces ports one by one; when one fails, those replaced before it get their old configuration back.
-    private func replacePorts(_ replaced: [PortConfiguration]) async throws(PortError) {
-        var before: [PortConfiguration] = []
-        for configuration in replaced {
-            guard let old = port(named: configuration.name) else { continue }
-            before.append(old.configuration)
+    // MARK: All or nothing
+
+    private func apply(
+        opening new: [PortConfiguration], closing old: [PortConfiguration]
+    ) async throws(ControlError) {
+        let names = Set(old.map(\.name))
+        let leaving = ports.filter { names.contains($0.configuration.name) }
+        let held = Set(leaving.map(\.configuration.resource))
+        let wanted = Set(new.map(\.resource))
+        // Without an index for each new port beside the old ones, the old ones go first as well.
+        let hasRoom = freeSlotCount >= new.count
+        let independent = hasRoom ? new.filter { !held.contains($0.resource) } : []
+        let dependent = hasRoom ? new.filter { held.contains($0.resource) } : new
+        let inTheWay = leaving.filter { !hasRoom || wanted.contains($0.configuration.resource) }
+
+        try await openAll(independent, restoring: [])
+        await close(inTheWay)
+        do throws(ControlError) {
+            try await openAll(dependent, restoring: inTheWay.map(\.configuration))
+        } catch {
+            await close(ports(of: independent))
+            throw error
+        }
+        await close(leaving.filter { port in !inTheWay.contains { $0 === port } })
+    }
+
+    /// Opens ports; where one fails, closes those opened before it and opens `former` again.
+    private func openAll(
+        _ configurations: [PortConfiguration], restoring former: [PortConfiguration]
+    ) async throws(ControlError) {
+        var opened: [PortConfiguration] = []
+        for configuration in configurations {
             do throws(PortError) {
-                try await replace(old, with: configuration)
+                try open(configuration)
+                opened.append(configuration)
             } catch {
-                for old in before { await restore(old) }
-                throw error
+                await close(ports(of: opened))
+                former.forEach(restore)
+                sortPorts()
+                throw ControlError(.conflict, "port \(configuration.name): \(error)")
             }
         }
     }
 
-    private func replace(
-        _ old: any ManagedPort, with configuration: PortConfiguration
-    ) async throws(PortError) {
-        await remove(old)
-        let port = makePort(configuration)
-        try port.open()
-        ports.append(port)
-    }
-
-    private func restore(_ old: PortConfiguration) async {
-        if let port = port(named: old.name) { await remove(port) }
-        let port = makePort(old)
+    private func restore(_ former: PortConfiguration) {
         do throws(PortError) {
-            try port.open()
-            ports.append(port)
+            try open(former)
         } catch {
+            // Another process was quicker. A later reload finds the port new, and tries again.
             logger.error(
                 "port is lost: its former configuration could not be restored: \(error)",
-                metadata: ["port": "\(old.name)"])
+                metadata: ["port": "\(former.name)"])
+            configuration.ports.removeAll { $0.name == former.name }
         }
     }
 
-    private func remove(_ port: any ManagedPort) async {
-        await port.close()
-        ports.removeAll { $0 === port }
-    }
-
-    /// Takes over everything but what only a restart can change.
-    private func adopt(_ next: Configuration) {
-        let old = configuration
-        configuration = next
-        configuration.name = old.name
-        configuration.workers = old.workers
-        configuration.cpus = old.cpus
-        configuration.runtimeDirectory = old.runtimeDirectory
-        configuration.macLimit = old.macLimit
-        configuration.macAgeing = old.macAgeing
+    private func ports(of configurations: [PortConfiguration]) -> [any ManagedPort] {
+        ports.filter { configurations.contains($0.configuration) }
     }
 
     /// Ports in the order of the configuration, for reports.
@@ -117,5 +127,20 @@ extension Switch: SwitchInterface {
 
     func port(named name: String) -> (any ManagedPort)? {
         ports.first { $0.configuration.name == name }
+    }
+}
+
+/// What only one port can have at a time.
+private enum PortResource: Hashable {
+    case path(String)
+    case device(String, netns: String?)
+}
+
+extension PortConfiguration {
+    fileprivate var resource: PortResource {
+        switch kind {
+        case .unixgram(let unixgram): .path(unixgram.path)
+        case .tap(let tap): .device(tap.device, netns: tap.netns)
+        }
     }
 }

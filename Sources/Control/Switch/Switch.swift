@@ -13,17 +13,25 @@ public final class Switch {
     /// File to read again on reload; nil when the switch runs on the defaults.
     let configurationFile: String?
     let dataPlane: DataPlane
+    /// Open ports, in the order of the configuration.
     var ports: [any ManagedPort] = []
+    /// The same ports by their index.
+    private var slots: [(any ManagedPort)?]
     /// Counters that a port's index had collected before the port was made.
     var baselines: [PortID: CounterSnapshot] = [:]
-    var isReloading = false
+    /// Closed while a reload is under way.
+    var reloadEnd: Gate?
     let startedAt: UInt64
     let logger: Logger
+    private(set) var isClosing = false
+    private let closed = Gate()
     private var eventSource: ReadSource?
     private var housekeeping: Timer?
     private var isDrainScheduled = false
     private var sweepSlice = 0
     private static let sweepSlices = 16
+    /// Pause between two tries to get what a predecessor has not let go of yet.
+    private static let retryPause = Duration.milliseconds(50)
 
     /// Starts the workers. Ports come with `open`.
     public init(
@@ -32,6 +40,7 @@ public final class Switch {
         self.configuration = configuration
         self.configurationFile = configurationFile
         self.logger = logger
+        slots = Array(repeating: nil, count: Configuration.portLimit)
         startedAt = DispatchTime.now().uptimeNanoseconds
         dataPlane = try DataPlane(
             DataPlaneSettings(
@@ -42,59 +51,101 @@ public final class Switch {
     }
 
     /// Opens every configured port; all or nothing.
-    public func open() async throws(PortError) {
-        eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [unowned self] in drainEvents() }
-        housekeeping = Timer(everyMilliseconds: 1000) { [unowned self] in
-            sweepMACTable()
+    ///
+    /// - Parameter patience: how long to wait for paths and devices that are in use. The kernel takes its time to end
+    ///   the rings of a switch that was killed, and they hold its sockets and devices.
+    public func open(patience: Duration = .zero) async throws(SwitchError) {
+        eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [weak self] in
+            self?.drainEvents()
         }
+        housekeeping = Timer(everyMilliseconds: 1000) { [weak self] in self?.keepHouse() }
+        let deadline = ContinuousClock.now + patience
         for configuration in configuration.ports {
-            let port = makePort(configuration)
             do throws(PortError) {
-                try port.open()
+                try await open(configuration, until: deadline)
             } catch {
                 await close()
-                throw error
+                throw SwitchError("port \(configuration.name): \(error)")
             }
-            ports.append(port)
+        }
+    }
+
+    private func open(
+        _ configuration: PortConfiguration, until deadline: ContinuousClock.Instant
+    ) async throws(PortError) {
+        while true {
+            do throws(PortError) {
+                return try open(configuration)
+            } catch {
+                guard error.mayPass, ContinuousClock.now < deadline else { throw error }
+                try? await Task.sleep(for: Self.retryPause)
+            }
         }
     }
 
     /// Closes every port and ends the workers. Sockets and devices are gone when it returns.
     public func close() async {
-        for port in ports { await port.close() }
-        ports.removeAll()
+        guard !isClosing else {
+            await closed.wait()
+            return
+        }
+        isClosing = true
+        await reloadEnd?.wait()
+        await close(ports)
         housekeeping?.cancel()
-        eventSource?.cancel()
+        await eventSource?.end()
         await waitForGracePeriods()
         dataPlane.stop()
+        closed.open()
     }
 
-    /// Makes, but does not open, a port under the lowest free index.
-    func makePort(_ configuration: PortConfiguration) -> any ManagedPort {
-        var index = 0
-        while ports.contains(where: { $0.id.index == index }) { index += 1 }
+    /// Opens a port under the lowest free index.
+    func open(_ configuration: PortConfiguration) throws(PortError) {
+        guard let index = slots.firstIndex(where: { $0 == nil }) else {
+            preconditionFailure("more than \(slots.count) ports")
+        }
         let id = PortID(index: index)
         baselines[id] = dataPlane.counters.snapshot(port: id)
+        let port: any ManagedPort
         switch configuration.kind {
         case .unixgram(let unixgram):
-            return UnixgramPort(id, configuration, unixgram, host: self)
-        case .tap(let tap): return TapPort(id, configuration, tap, host: self)
+            port = UnixgramPort(id, configuration, unixgram, host: self)
+        case .tap(let tap):
+            port = TapPort(id, configuration, tap, host: self)
         }
+        try port.open()
+        slots[index] = port
+        ports.append(port)
+    }
+
+    /// How many ports may be opened beside those that there are.
+    var freeSlotCount: Int { slots.count - ports.count }
+
+    /// Closes ports, all at once, and forgets them.
+    func close(_ leaving: [any ManagedPort]) async {
+        await withDiscardingTaskGroup { group in
+            for port in leaving { group.addTask { await port.close() } }
+        }
+        let gone = Set(leaving.map(\.id))
+        // Until here their events still had to reach them.
+        for id in gone { slots[id.index] = nil }
+        ports.removeAll { gone.contains($0.id) }
     }
 
     private func drainEvents() {
-        let isWaiting = dataPlane.drainEvents { event in
-            ports.first { $0.id == event.port }?.handle(event)
-        }
+        let isWaiting = dataPlane.drainEvents { event in slots[event.port.index]?.handle(event) }
         guard isWaiting, !isDrainScheduled else { return }
         // A grace period lasts a turn of every worker; look again shortly.
         isDrainScheduled = true
         ControlActor.queue.asyncAfter(deadline: .now() + .microseconds(200)) { [weak self] in
-            ControlActor.assumeIsolated {
-                self?.isDrainScheduled = false
-                self?.drainEvents()
-            }
+            ControlActor.assumeIsolated { self?.drainScheduled() }
         }
+    }
+
+    private func drainScheduled() {
+        isDrainScheduled = false
+        // The workers' memory goes with the switch.
+        if !closed.isOpen { drainEvents() }
     }
 
     private func waitForGracePeriods() async {
@@ -107,8 +158,9 @@ public final class Switch {
         }
     }
 
-    /// Removes aged entries, a slice a second, so that the counts of ports stay true.
-    private func sweepMACTable() {
+    /// Tends the ports. Removes aged MAC entries, a slice a second, so that the counts of ports stay true.
+    private func keepHouse() {
+        for port in ports { port.tend() }
         dataPlane.macTable.sweep(slice: sweepSlice, of: Self.sweepSlices, now: tick)
         sweepSlice = (sweepSlice + 1) % Self.sweepSlices
     }

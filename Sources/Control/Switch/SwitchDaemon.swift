@@ -4,6 +4,7 @@ internal import Dataplane
 internal import Dispatch
 internal import Glibc
 public import Logging
+internal import Synchronization
 
 /// `ringswitch run`.
 public enum SwitchDaemon {
@@ -20,16 +21,19 @@ public enum SwitchDaemon {
     public static func run(_ options: Options, logger: Logger) async -> Int32 {
         // A peer that leaves must not end the switch; signals that end it are taken as events.
         signal(SIGPIPE, SIG_IGN)
-        let signals = SignalStream([SIGINT, SIGTERM, SIGHUP])
         let environment = ConfigurationEnvironment.current
         let file = Configuration.source(file: options.configurationFile, environment: environment)
         do {
             let configuration = try Configuration.load(file: file, environment: environment)
+            try DescriptorLimit.raise(for: configuration)
+            let signals = SignalStream([SIGINT, SIGTERM, SIGHUP], logger: logger)
             let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
-            let code = try await serve(configuration, file: file, signals: signals, logger: logger)
+            try await serve(
+                configuration, file: file, patience: directory.wasAbandoned ? killPatience : .zero,
+                signals: signals, logger: logger)
             // The lock is held until everything in the directory is gone.
             withExtendedLifetime(directory) {}
-            return code
+            return 0
         } catch let errors as ConfigurationErrors {
             for error in errors.errors { logger.error("\(error)") }
             return 2
@@ -39,11 +43,15 @@ public enum SwitchDaemon {
         }
     }
 
+    /// How long the kernel may take to end the rings of a switch that was killed.
+    private static let killPatience = Duration.seconds(3)
+
     private static func serve(
-        _ configuration: Configuration, file: String?, signals: SignalStream, logger: Logger
-    ) async throws -> Int32 {
+        _ configuration: Configuration, file: String?, patience: Duration, signals: SignalStream,
+        logger: Logger
+    ) async throws {
         let control = try await Switch(configuration, configurationFile: file, logger: logger)
-        try await control.open()
+        try await control.open(patience: patience)
         let server = ControlServer(
             path: configuration.runtimeDirectory + "/control.sock", service: control, logger: logger)
         do {
@@ -64,7 +72,6 @@ public enum SwitchDaemon {
         await server.stop()
         await control.close()
         logger.info("switch has ended")
-        return 0
     }
 
     /// Reloads at each SIGHUP; returns at SIGINT or SIGTERM.
@@ -86,20 +93,48 @@ public enum SwitchDaemon {
 
 /// Signals as a stream of events.
 ///
+/// SIGINT or SIGTERM again, a second after the first, ends the process at once: whatever keeps the switch from ending
+/// must not keep a person from ending it. Sooner it is taken for the same wish, which a terminal and a supervisor may
+/// both pass on.
+///
 /// Thread-safety: the sources are made once and only kept alive, which is the argument for `@unchecked Sendable`.
 private final class SignalStream: @unchecked Sendable {
     let stream: AsyncStream<Int32>
     private let sources: [any DispatchSourceSignal]
 
-    init(_ numbers: [Int32]) {
+    init(_ numbers: [Int32], logger: Logger) {
         let (stream, continuation) = AsyncStream<Int32>.makeStream()
         self.stream = stream
+        let wish = EndWish()
         sources = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler { continuation.yield(number) }
+            source.setEventHandler {
+                if number != SIGHUP, wish.isRepeated() {
+                    logger.error("ending at once, as asked again: sockets and devices may be left behind")
+                    _exit(1)
+                }
+                continuation.yield(number)
+            }
             source.activate()
             return source
+        }
+    }
+}
+
+/// When the process was first asked to end.
+private final class EndWish: Sendable {
+    private let first = Mutex<ContinuousClock.Instant?>(nil)
+
+    /// Notes the wish; true a second or more after the first one.
+    func isRepeated() -> Bool {
+        first.withLock { first in
+            let now = ContinuousClock.now
+            guard let before = first else {
+                first = now
+                return false
+            }
+            return now - before >= .seconds(1)
         }
     }
 }

@@ -2,7 +2,6 @@
 
 internal import Dataplane
 internal import Foundation
-internal import Glibc
 internal import SwitchCore
 
 /// A `tap` port.
@@ -18,9 +17,9 @@ final class TapPort: ManagedPort {
     private var stage = Stage.closed { didSet { since = Date() } }
     private var since = Date()
     private var lastError: String?
-    private var retry: Timer?
     private var isClosing = false
-    private var closing: CheckedContinuation<Void, Never>?
+    private let retired = Gate()
+    private let closed = Gate()
 
     init(
         _ id: PortID, _ configuration: PortConfiguration, _ settings: PortConfiguration.TAP,
@@ -56,51 +55,59 @@ final class TapPort: ManagedPort {
 
     func handle(_ event: DataPlaneEvent) {
         switch event.kind {
-        case .activated: break
-        case .activationFailed, .peerGone:
-            guard case .up = stage else { return }
-            lastError = "the device \(settings.device) failed: \(String(cString: strerror(event.errno)))"
-            host.log(.error, lastError ?? "", port: configuration.name)
-            stage = .leaving
-            host.detach(id)
+        case .activated:
+            if lastError != nil {
+                host.log(.info, "the device \(settings.device) is back", port: configuration.name)
+            }
+            lastError = nil
+        case .activationFailed:
+            leave(ringRefusal(event.errno, of: "the device \(settings.device)"))
+        case .peerGone:
+            leave("the device \(settings.device) failed: \(SystemText.reason(event.errno))")
         case .retired:
             device?.close()
             device = nil
-            if isClosing {
-                stage = .closed
-                closing?.resume()
-                closing = nil
-            } else {
-                stage = .failed
-                retry = Timer(everyMilliseconds: 1000) { [unowned self] in openAgain() }
-            }
+            stage = .failed
+            if isClosing { retired.open() }
         }
     }
 
-    private func openAgain() {
+    private func leave(_ message: String) {
+        guard case .up = stage else { return }
+        note(message)
+        stage = .leaving
+        host.detach(id)
+    }
+
+    /// Keeps an error for `status`, and logs it unless that was the last word.
+    private func note(_ message: String) {
+        guard message != lastError else { return }
+        lastError = message
+        host.log(.error, message, port: configuration.name)
+    }
+
+    func tend() {
+        guard case .failed = stage, !isClosing else { return }
         do throws(PortError) {
             try open()
-            retry?.cancel()
-            retry = nil
-            host.log(.info, "the device \(settings.device) is back", port: configuration.name)
         } catch {
-            lastError = error.description
+            note(error.description)
         }
     }
 
     func close() async {
+        guard !isClosing else {
+            await closed.wait()
+            return
+        }
         isClosing = true
-        retry?.cancel()
-        retry = nil
         if case .up = stage {
             stage = .leaving
             host.detach(id)
         }
-        guard case .leaving = stage else {
-            stage = .closed
-            return
-        }
-        await withCheckedContinuation { closing = $0 }
+        if case .leaving = stage { await retired.wait() }
+        stage = .closed
+        closed.open()
     }
 
     func describe(into status: inout PortStatus) {

@@ -1,26 +1,29 @@
 // A port that listens on a socket path and takes one peer at a time.
 //
 //     closed --open--> listening --first datagram--> attached --peer gone--> leaving --retired--> listening
-//                                                       `------close-------> leaving --retired--> closed
+//                                                        |------refused----> leaving --retired--> paused
+//                                                        `------close------> leaving --retired--> closed
 //
 // While it listens, Control reads the socket; while a peer is attached, the worker does. A peer's end is noticed by
 // the pidfd that came with its handshake. A readable pidfd is a hint (a launcher may end while its child keeps the
 // socket), so the peer's address is asked before the peer is given up; from then on, and where there is no pidfd, it is
 // asked once a second. A failed send tells as well.
+//
+// What fails is tried again once a second: a peer that the ring refused (`paused`; at once would mean a line of the log
+// for each of its frames), a socket that became unusable or whose file somebody removed (`failed`).
 
 internal import CShimsSystem
 internal import Dataplane
 internal import Foundation
-internal import Glibc
 internal import SwitchCore
 
 /// A `unixgram` port.
 @ControlActor
 final class UnixgramPort: ManagedPort {
     private enum Stage {
-        case closed, listening
+        case closed, listening, paused, failed
         case attached(UnixgramPeer, generation: UInt32)
-        case leaving(reason: String)
+        case leaving(isRefused: Bool)
     }
 
     let id: PortID
@@ -30,13 +33,15 @@ final class UnixgramPort: ManagedPort {
     private var listener: UnixgramListener?
     private var stage = Stage.closed { didSet { since = Date() } }
     private var since = Date()
+    /// Watches the socket; kept after its cancellation, as the socket is closed after its end.
     private var readable: ReadSource?
     private var processEnd: ReadSource?
-    private var probe: Timer?
+    private var isProbing = false
     private var effectiveSendBuffer: Int?
     private var lastError: String?
-    private var closing: CheckedContinuation<Void, Never>?
     private var isClosing = false
+    private let retired = Gate()
+    private let closed = Gate()
     private var peerWarnings: [UnixgramWarning] = []
 
     init(
@@ -60,7 +65,9 @@ final class UnixgramPort: ManagedPort {
     private func listen() {
         guard let listener else { return }
         stage = .listening
-        readable = ReadSource(descriptor: listener.descriptor) { [unowned self] in acceptPeer() }
+        readable = ReadSource(descriptor: listener.descriptor) { [weak self] in
+            self?.acceptPeer()
+        }
     }
 
     private func acceptPeer() {
@@ -101,9 +108,7 @@ final class UnixgramPort: ManagedPort {
 
     private func attach(_ attachment: UnixgramAttachment) {
         guard let listener else { return }
-        let peer = attachment.peer
         readable?.cancel()
-        readable = nil
         do throws(PortError) {
             let generation = try host.attach(
                 ConnectionSettings(
@@ -111,39 +116,38 @@ final class UnixgramPort: ManagedPort {
                     frameLengthMax: configuration.maxFrame, queueBytes: configuration.queueBytes,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
                     earlyFrames: attachment.frames))
-            stage = .attached(peer, generation: generation)
+            stage = .attached(attachment.peer, generation: generation)
         } catch {
-            note(error)
-            listenAgain()
+            countUnserved(
+                frames: attachment.frames.count, bytes: attachment.frames.reduce(0) { $0 + $1.count })
+            stage = .paused
+            note(error.description)
             return
         }
         effectiveSendBuffer = attachment.effectiveSendBuffer
         peerWarnings = attachment.warnings
-        lastError = nil
-        host.log(.info, "attached \(peer.summary)", port: configuration.name)
-        watch(peer)
+        watch(attachment.peer)
     }
 
     // MARK: Attached
 
     private func watch(_ peer: UnixgramPeer) {
-        if let process = peer.process {
-            processEnd = ReadSource(descriptor: process.descriptor) { [unowned self] in processEnded() }
-        } else {
-            startProbing()
+        guard let process = peer.process else {
+            isProbing = true
+            return
+        }
+        // The handle closes its descriptor, so the source keeps it.
+        processEnd = ReadSource(descriptor: process.descriptor, keeping: process) { [weak self] in
+            self?.processEnded()
         }
     }
 
     private func processEnded() {
-        guard case .attached(let peer, _) = stage else { return }
-        processEnd?.cancel { _ = peer }
+        processEnd?.cancel()
         processEnd = nil
+        guard case .attached = stage else { return }
+        isProbing = true
         askPeer()
-        if case .attached = stage { startProbing() }
-    }
-
-    private func startProbing() {
-        probe = Timer(everyMilliseconds: 1000) { [unowned self] in askPeer() }
     }
 
     private func askPeer() {
@@ -153,30 +157,48 @@ final class UnixgramPort: ManagedPort {
 
     private func leave(_ reason: String) {
         guard case .attached(let peer, _) = stage else { return }
-        probe?.cancel()
-        probe = nil
-        // The handle closes its descriptor, which must not happen before the source has let go of it.
-        processEnd?.cancel { _ = peer }
-        processEnd = nil
         host.log(.info, "detached \(peer.summary): \(reason)", port: configuration.name)
-        stage = .leaving(reason: reason)
+        detach(isRefused: false)
+    }
+
+    private func detach(isRefused: Bool) {
+        isProbing = false
+        processEnd?.cancel()
+        processEnd = nil
+        stage = .leaving(isRefused: isRefused)
         host.detach(id)
     }
 
     func handle(_ event: DataPlaneEvent) {
+        if event.kind == .retired {
+            becomeRetired()
+            return
+        }
+        guard case .attached(let peer, let generation) = stage, generation == event.generation else { return }
         switch event.kind {
-        case .activated: break
+        case .activated:
+            lastError = nil
+            host.log(.info, "attached \(peer.summary)", port: configuration.name)
         case .activationFailed:
-            lastError = "the ring refused the socket: \(reason(event.errno))"
-            host.log(.error, lastError ?? "", port: configuration.name)
-            leave("it could not be activated")
+            note("\(peer.summary) is not attached: \(ringRefusal(event.errno, of: "the port's socket"))")
+            detach(isRefused: true)
         case .peerGone:
-            guard case .attached(_, let generation) = stage, generation == event.generation else { return }
-            leave(reason(event.errno))
+            leave(SystemText.reason(event.errno))
         case .retired:
-            effectiveSendBuffer = nil
-            peerWarnings = []
-            if isClosing { finishClosing() } else { listenAgain() }
+            break
+        }
+    }
+
+    private func becomeRetired() {
+        guard case .leaving(let isRefused) = stage else { return }
+        effectiveSendBuffer = nil
+        peerWarnings = []
+        if isClosing {
+            retired.open()
+        } else if isRefused {
+            stage = .paused
+        } else {
+            listenAgain()
         }
     }
 
@@ -184,50 +206,91 @@ final class UnixgramPort: ManagedPort {
         guard let listener else { return }
         do throws(PortError) {
             let leftover = try listener.listenAgain()
-            host.count(id, .receivedFrames, UInt64(leftover.frames))
-            host.count(id, .receivedBytes, UInt64(leftover.bytes))
-            host.count(id, dropped: .noPeer, UInt64(leftover.frames))
+            countUnserved(frames: leftover.frames, bytes: leftover.bytes)
             listen()
         } catch {
             fail(error)
         }
     }
 
-    /// Takes the port out of use; a reload brings it back.
+    /// Counts frames that a peer sent and nobody could take.
+    private func countUnserved(frames: Int, bytes: Int) {
+        host.count(id, .receivedFrames, UInt64(frames))
+        host.count(id, .receivedBytes, UInt64(bytes))
+        host.count(id, dropped: .noPeer, UInt64(frames))
+    }
+
+    // MARK: Mending
+
+    func tend() {
+        guard !isClosing else { return }
+        switch stage {
+        case .attached:
+            if isProbing { askPeer() }
+        case .paused:
+            listenAgain()
+        case .listening:
+            guard listener?.isReachable == false else { return }
+            host.log(
+                .warning, "somebody removed the socket \(settings.path): making it anew",
+                port: configuration.name)
+            stage = .failed
+            Task { await openAgain() }
+        case .failed:
+            Task { await openAgain() }
+        case .closed, .leaving:
+            break
+        }
+    }
+
+    /// Takes the port out of use until it can be opened again.
     private func fail(_ error: PortError) {
         readable?.cancel()
-        readable = nil
-        stage = .closed
-        note(error)
+        stage = .failed
+        note(error.description)
     }
 
-    private func note(_ error: PortError) {
-        lastError = error.description
-        host.log(.error, error.description, port: configuration.name)
+    private func openAgain() async {
+        await release()
+        guard !isClosing, case .failed = stage else { return }
+        do throws(PortError) {
+            try open()
+            lastError = nil
+            host.log(.info, "listening on \(settings.path) again", port: configuration.name)
+        } catch {
+            note(error.description)
+        }
     }
 
-    private func reason(_ error: Int32) -> String { String(cString: strerror(error)) }
+    /// Keeps an error for `status`, and logs it unless that was the last word.
+    private func note(_ message: String) {
+        guard message != lastError else { return }
+        lastError = message
+        host.log(.error, message, port: configuration.name)
+    }
 
     // MARK: Closing
 
     func close() async {
+        guard !isClosing else {
+            await closed.wait()
+            return
+        }
         isClosing = true
         readable?.cancel()
-        readable = nil
         if case .attached = stage { leave("the port is closed") }
-        if case .leaving = stage {
-            await withCheckedContinuation { closing = $0 }
-        } else {
-            finishClosing()
-        }
+        if case .leaving = stage { await retired.wait() }
+        await release()
+        stage = .closed
+        closed.open()
     }
 
-    private func finishClosing() {
-        stage = .closed
+    /// Closes the socket, once nothing watches it any more.
+    private func release() async {
+        await readable?.end()
+        readable = nil
         listener?.close()
         listener = nil
-        closing?.resume()
-        closing = nil
     }
 
     // MARK: Reports
@@ -238,8 +301,8 @@ final class UnixgramPort: ManagedPort {
         status.effectiveSendBuffer = effectiveSendBuffer
         status.lastError = lastError
         switch stage {
-        case .closed: status.state = .failed
-        case .listening, .leaving: status.state = .listening
+        case .closed, .failed: status.state = .failed
+        case .listening, .leaving, .paused: status.state = .listening
         case .attached(let peer, _):
             status.state = .attached
             status.peer = PeerStatus(

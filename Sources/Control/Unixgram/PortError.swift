@@ -2,6 +2,8 @@
 // what, why it failed and, where one exists, the remedy. Faults of peers are never errors of a
 // port; they are refusals and counts (HandshakeOutcome.swift).
 
+internal import Glibc
+
 /// Why a socket or a device of a port could not be made, configured or used.
 public enum PortError: Error, Equatable, Sendable {
     /// The socket's path does not fit into a socket address (unix(7): 107 bytes).
@@ -45,6 +47,16 @@ public enum PortError: Error, Equatable, Sendable {
     case system(operation: String, subject: String, code: Int32)
 }
 
+extension PortError {
+    /// Whether waiting may help: somebody holds what the port needs, perhaps a process that is ending.
+    var mayPass: Bool {
+        switch self {
+        case .pathInUse, .deviceBusy: true
+        default: false
+        }
+    }
+}
+
 extension PortError: CustomStringConvertible {
     /// One sentence: what was tried, why it failed, and the remedy where there is one.
     public var description: String {
@@ -52,6 +64,9 @@ extension PortError: CustomStringConvertible {
         case .pathTooLong, .pathInUse, .pathIsNotSocket, .directoryMissing, .pathDenied,
             .ownershipDenied:
             pathSentence
+        case .system(let operation, let subject, EMFILE):
+            "cannot \(operation) \(subject.printable): the limit of open files (RLIMIT_NOFILE) is too "
+                + "low; raise it with `ulimit -n`, or LimitNOFILE= in a systemd unit"
         case .system(let operation, let subject, let code):
             "cannot \(operation) \(subject.printable): \(SystemText.reason(code))"
         case .refused(let reason):
