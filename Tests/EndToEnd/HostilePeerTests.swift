@@ -94,7 +94,7 @@ extension EndToEnd {
                     lan.endpoint("a", 0), lan.endpoint("b", 1), lan.endpoint("bad", 66),
                 ],
                 flows: [
-                    "id=0 from=a to=b rate=1000 duration=2",
+                    "id=0 from=a to=b rate=1000 duration=1",
                     "id=1 from=bad kind=\(kind) count=\(count)",
                 ], within: .seconds(90))
             #expect(load.faults == 0)

@@ -110,7 +110,7 @@ extension EndToEnd {
                 type = "unixgram"
                 queue_delay = "5 parsecs"
                 """)
-            let errors = ["port[0].mod", "port[1].type", "port[2].queue_delay"]
+            let errors = ["port[1].mod", "port[2].type", "port[3].queue_delay"]
             let result = try await lan.command("reload")
             #expect(result.ending != .exited(0))
             for error in errors { #expect(result.standardError.contains(error), "\(result)") }

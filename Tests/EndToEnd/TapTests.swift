@@ -94,8 +94,9 @@ extension EndToEnd {
                 $0.ports[1].state == .up
             }
             #expect(try again.port("west").lastError?.contains("west0") != false)
-            try await ping("10.0.0.2", from: east)
+            // The new device has a new hardware address, which its host makes known by asking.
             try await ping("10.0.0.1", from: west)
+            try await ping("10.0.0.2", from: east)
             try await lan.expectExactBooks()
             try await lan.stop()
         }
