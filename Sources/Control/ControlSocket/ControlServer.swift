@@ -96,9 +96,7 @@ public actor ControlServer {
             guard file?.isPrivateSocket == true else { throw POSIXError(.EPERM) }
         } catch {
             await server.stop()
-            // Without a file it never listened, and the server's own end says why.
-            let isServers = error is CancellationError || (error as? POSIXError)?.code == .ENOENT
-            let reason = isServers ? await running.value : Self.reason(of: error)
+            let reason = error is CancellationError ? await running.value : Self.reason(of: error)
             throw ControlError(
                 .conflict, "cannot listen on \(path.terminalSafe): \(reason)")
         }

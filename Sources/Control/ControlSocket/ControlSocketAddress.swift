@@ -51,7 +51,10 @@ struct ControlSocketAddress: SocketAddress {
         _ body: (UnsafePointer<sockaddr>, socklen_t) throws(E) -> R
     ) throws(E) -> R {
         let result = try withPlainSockAddr(body)
+        // The caller looks at what bind(2) left in errno.
+        let code = errno
         _ = chmod(path, Self.mode)
+        errno = code
         return result
     }
 }
