@@ -15,13 +15,16 @@ final class SwitchProcess: Sendable {
     /// Starts a switch and waits until it answers.
     /// - Parameter configuration: the TOML text, which begins with its `[switch]` table if it has
     ///   one; `runtime_dir` is added there.
-    init(_ configuration: String, in directory: TemporaryDirectory? = nil) async throws {
+    /// - Parameter prefix: a command that executes the switch, such as prlimit(1) with a limit.
+    init(
+        _ configuration: String, in directory: TemporaryDirectory? = nil, under prefix: [String] = []
+    ) async throws {
         self.directory = try directory ?? TemporaryDirectory()
         let text = "[switch]\nruntime_dir = \"\(self.directory.path)\"\n"
         let file = try self.directory.write(
             text + configuration.replacing("[switch]\n", with: "", maxReplacements: 1),
             to: "ringswitch.toml")
-        process = try ChildProcess([Self.executable, "run", "--config", file])
+        process = try ChildProcess(prefix + [Self.executable, "run", "--config", file])
         try await waitUntil("it answers", within: .seconds(20)) { _ in true }
     }
 
