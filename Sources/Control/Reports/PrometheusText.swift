@@ -112,7 +112,9 @@ public enum PrometheusText {
         }
         return [
             family("turns_total", "Iterations of the worker's loop.") { $0.turns },
-            family("wakeups_total", "Turns that began with a wait for something to happen.") { $0.wakeups },
+            family("wakeups_total", "Turns that began with a wait for something to happen.") {
+                $0.wakeups
+            },
             family("stale_completions_total", "Completions of former connections, ignored.") {
                 $0.staleCompletions
             },
