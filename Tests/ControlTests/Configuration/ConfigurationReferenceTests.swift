@@ -58,10 +58,4 @@ private func repositoryFile(_ name: String) -> String? {
             #expect(row.split(separator: " | ").count == 5)
         }
     }
-
-    @Test(.enabled(if: repositoryFile("README.md") != nil))
-    func `the README has the reference word for word`() throws {
-        let text = try #require(repositoryFile("README.md"))
-        #expect(text.contains(Configuration.reference), "put in:\n\(Configuration.reference)")
-    }
 }
