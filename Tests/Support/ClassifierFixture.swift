@@ -4,14 +4,17 @@ public import SwitchCore
 public final class ClassifierFixture {
     /// The ports; `publish()` makes changes effective.
     public var ports: [PortEntry]
+    /// The real MAC table.
     public let macTable: MACTable
+    /// The real counters.
     public let counters: CounterTable
     private let published: Published<ConnectionTable>
     private var version: UInt64 = 1
 
     /// Makes a switch with these ports.
-    public init(ports: [PortEntry], limit: Int = 4096, ageingTicks: UInt32 = 300, seed: UInt64 = 1)
-    {
+    public init(
+        ports: [PortEntry], limit: Int = 4096, ageingTicks: UInt32 = 300, seed: UInt64 = 1
+    ) {
         self.ports = ports
         macTable = MACTable(
             limit: limit, portCapacity: ports.count, ageingTicks: ageingTicks, seed: seed)

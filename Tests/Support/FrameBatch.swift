@@ -5,9 +5,12 @@ public import SwitchCore
 public final class FrameBatch {
     /// One frame to put into a batch.
     public struct Item: Sendable {
+        /// The frame.
         public var bytes: [UInt8]
+        /// The port by which it comes in.
         public var ingress: PortID
 
+        /// A frame from bytes.
         public init(_ bytes: [UInt8], from ingress: PortID) {
             self.bytes = bytes
             self.ingress = ingress

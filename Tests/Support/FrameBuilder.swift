@@ -2,8 +2,11 @@ public import SwitchCore
 
 /// Builds the bytes of one Ethernet frame.
 public struct FrameBuilder: Sendable {
+    /// The destination address.
     public var destination: MACAddress
+    /// The source address.
     public var source: MACAddress
+    /// The type, behind the tag if there is one.
     public var etherType: UInt16
     /// The tag protocol, or `nil` for an untagged frame.
     public var tagProtocol: UInt16?

@@ -25,11 +25,16 @@ public struct ReferenceSwitch {
 
     /// What a port has counted.
     public struct Counts: Equatable, Sendable {
+        /// As `Counter.receivedFrames`.
         public var receivedFrames: UInt64 = 0
+        /// As `Counter.receivedBytes`.
         public var receivedBytes: UInt64 = 0
+        /// As `Counter.floodCopies`.
         public var floodCopies: UInt64 = 0
+        /// By reason; none is zero.
         public var drops: [DropReason: UInt64] = [:]
 
+        /// Nothing counted.
         public init() {}
     }
 

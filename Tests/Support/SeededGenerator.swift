@@ -9,6 +9,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
         for _ in 0..<4 { _ = next() }
     }
 
+    /// The next number of the sequence.
     public mutating func next() -> UInt64 {
         state ^= state >> 12
         state ^= state << 25

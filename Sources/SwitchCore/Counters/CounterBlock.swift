@@ -6,9 +6,9 @@ public import Synchronization
 ///     words 16..<33   one per `DropReason`, in its order
 ///     words 33..<40   unused
 ///
-/// Thread safety: one thread writes a block, with a relaxed load and a relaxed store, which is a
-/// plain `add` on x86 and arm64 alike needs no locked instruction; any thread may read. Two writers
-/// would lose counts. A reader sees each word whole, and the words of a block not at one instant.
+/// Thread safety: one thread writes a block, with a relaxed load and a relaxed store, for which no
+/// locked instruction is needed; any thread may read. Two writers would lose counts. A reader sees
+/// each word whole, and the words of a block not at one instant.
 @frozen
 public struct CounterBlock: @unchecked Sendable {
     // Sendable: the words are accessed atomically; the table that made the view outlives it.

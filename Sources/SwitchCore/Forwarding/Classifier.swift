@@ -8,9 +8,9 @@
 // against the end state. So the order of frames of different ports within a batch does not matter,
 // and a reply that arrives in the same batch as the first frame of its station already finds it.
 //
-//     pass 1 (Admission.swift)   by frame: port attached? long enough? not too long? source valid? learn.
+//     pass 1 (Admission.swift)   port attached? long enough? not too long? source valid? learn.
 //                                destination reserved? -> a drop, or a note for pass 2
-//     pass 2 (Decision.swift)    by note: group or unknown -> flood, known -> unicast or a drop
+//     pass 2 (Decision.swift)    group or unknown -> flood, known -> unicast or a drop
 //
 // Frames come in trains: the same station sends to the same station, dozens in a batch. A frame
 // whose first 14 bytes equal those of the frame before it, by the same port, needs no parsing, no
@@ -27,11 +27,12 @@
 /// Decides what happens to each frame of a batch.
 ///
 /// Rules, the first that applies: ingress port not attached: `portRemoved`. Shorter than its
-/// header: `runt`. Longer than the ingress port's maximum: `oversize`. Group or zero source:
-/// `invalidSource`. Here the source is learned. Destination reserved: `reservedAddress`.
-/// Destination a group, unknown, or behind a port that is not attached: flood, or `noEligiblePort`
-/// if the list is empty. Behind the ingress port: `filtered`. Longer than the egress port's
-/// maximum, if both ports belong to one worker: `tooBig`. Else unicast.
+/// header: `runt`. Longer than the ingress port's maximum, plus 4 if tagged: `oversize`. Group or
+/// zero source: `invalidSource`. Here the source is learned. Destination reserved:
+/// `reservedAddress`. Destination a group, unknown, or behind a port that is not attached: flood,
+/// or `noEligiblePort` if the list is empty. Behind the ingress port: `filtered`. Longer than the
+/// egress port's maximum, plus 4 if tagged, if both ports belong to one worker: `tooBig`. Else
+/// unicast.
 ///
 /// Thread safety: the caller is the one thread that writes the blocks of the batch's ingress ports,
 /// and is online in the grace period that protects `table`.

@@ -8,7 +8,7 @@
 // linear space, because each is a slice of one array that holds the n eligible ports twice:
 //
 //     members   e0 e1 e2 ... e(n-1) e0 e1 e2 ... e(n-1)
-//                     |<----- list of ingress e1 --->|        n - 1 ports from behind e1 to before it
+//                     |<----- list of ingress e1 --->|        n - 1 ports, from behind e1 on
 //     |<-- an ingress that is not eligible itself -->|        all n
 //
 // so the list of each ingress port is dense, precomputed and excludes it, without a test per port.

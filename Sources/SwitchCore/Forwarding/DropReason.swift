@@ -66,10 +66,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
         case .filtered:
             ("filtered", true, "The destination is behind the port by which the frame came in.")
         case .noEligiblePort:
-            (
-                "no_eligible_port", true,
-                "The frame was to be flooded, and no other port is attached."
-            )
+            ("no_eligible_port", true, "There was no other attached port to flood the frame to.")
         case .portRemoved:
             ("port_removed", true, "The frame came in by a port that was being removed.")
         case .foreign:

@@ -155,11 +155,11 @@ extension MACTable {
     /// entry, or one of a port that holds more than `count` entries, and takes its place in the
     /// total.
     ///
-    /// Eight buckets hold eight entries on average at the limit; a newcomer that finds none to
+    /// Sixteen buckets hold eight entries on average at the limit; a newcomer that finds none to
     /// replace is not learned now, and tries again with its next frame.
     @_noLocks
     private func takeOver(near home: UInt64, above count: UInt32, now: UInt32) -> Bool {
-        for distance in 1...8 as ClosedRange<UInt64> {
+        for distance in 1...16 as ClosedRange<UInt64> {
             let other = (home &+ 2 &* distance) & lineMask
             guard replaceableSlot(from: other, above: count, now: now) != nil else { continue }
             // Claimed only now, and looked at again under the claim.

@@ -7,9 +7,9 @@
 //     bytes 32..<64   four value words
 //
 // Two lines, 2n and 2n + 1, are a bucket. A key hashes to its home line; only when that is full
-// does an entry go to the other line of the bucket, so nearly every hit reads one line. There are 8
-// slots for each entry of the limit: with the limit reached a bucket of eight holds one entry on
-// average, and a newcomer finds all eight taken about once in ten million times.
+// does an entry go to the other line of the bucket, so nearly every hit reads one line. There are
+// 16 slots for each entry of the limit: with the limit reached a bucket of eight holds half an
+// entry on average, and a newcomer finds all eight taken about once in sixteen million times.
 //
 // The hash is keyed with a secret, so that a peer cannot choose addresses that collide. It takes
 // two folded multiplications. After a single one, regular addresses (consecutive, one every 256,
@@ -48,9 +48,9 @@
 // Pinned entries are set by the control plane. They never move, age or die with a flush, and count
 // towards the total but not towards a port's share.
 //
-// Tried and rejected: one line of four entries as the bucket, with 16 slots an entry (with 10,000
-// stations, one in thirty seeds leaves a station without a place: its traffic is flooded for ever);
-// a seqlock per bucket (readers would have to retry).
+// Tried and rejected: one line of four entries as the bucket (with 10,000 stations, one in thirty
+// seeds leaves a station without a place: its traffic is flooded for ever); a seqlock per bucket
+// (readers would have to retry).
 
 import Synchronization
 
@@ -89,7 +89,7 @@ public struct MACTable: @unchecked Sendable {
     static var lineSize: Int { @_noLocks get { 4 } }
     /// Entries of a bucket, two lines.
     static var bucketSize: Int { @_noLocks get { 8 } }
-    static var slotsPerEntry: Int { @_noLocks get { 8 } }
+    static var slotsPerEntry: Int { @_noLocks get { 16 } }
 
     /// Lines, each four keys and then four values.
     let lines: Word
@@ -116,7 +116,7 @@ public struct MACTable: @unchecked Sendable {
 
     /// Allocates an empty table.
     /// - Parameters:
-    ///   - limit: entries in all, at least 2. Memory is 128 to 256 bytes for each.
+    ///   - limit: entries in all, at least 2. Memory is 256 to 512 bytes for each.
     ///   - portCapacity: ports, at most `PortID.capacityMax`.
     ///   - ageingTicks: an entry not refreshed for more ticks than this is dead; 1..<2^19.
     ///   - seed: a secret random number that keys the hash.

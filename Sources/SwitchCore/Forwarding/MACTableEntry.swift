@@ -54,8 +54,9 @@ struct MACEntryValue: Equatable {
     /// Takes as many low bits of `generation`, `tick` and `version` as have room.
     /// - Precondition: `port.index` < `PortID.capacityMax`.
     @_noLocks
-    init(port: PortID, generation: UInt32, tick: UInt32, version: UInt64 = 0, pinned: Bool = false)
-    {
+    init(
+        port: PortID, generation: UInt32, tick: UInt32, version: UInt64 = 0, pinned: Bool = false
+    ) {
         word =
             1 << 63 | (pinned ? 1 << 62 : 0)
             | (version & Self.versionMask) << 42
@@ -66,9 +67,11 @@ struct MACEntryValue: Equatable {
 
     var isFree: Bool { @_noLocks get { word == 0 } }
     var isPinned: Bool { @_noLocks get { word >> 62 & 1 != 0 } }
+
     var port: PortID {
         @_noLocks get { PortID(rawValue: UInt16(truncatingIfNeeded: word) & 0x3FF) }
     }
+
     var generation: UInt32 {
         @_noLocks get { UInt32(truncatingIfNeeded: word >> 10) & Self.generationMask }
     }

@@ -26,6 +26,7 @@ public struct PortID: Hashable, Comparable, Sendable, CustomStringConvertible {
     @inlinable
     public static var capacityMax: Int { @_noLocks get { 1024 } }
 
+    /// Orders by index.
     @inlinable
     public static func < (left: PortID, right: PortID) -> Bool {
         left.rawValue < right.rawValue

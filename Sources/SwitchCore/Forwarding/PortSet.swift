@@ -72,6 +72,7 @@ public struct PortSet: Sendable, Equatable {
         return PortID(index: index << 6 + word.trailingZeroBitCount)
     }
 
+    /// True if both have the same members.
     public static func == (left: PortSet, right: PortSet) -> Bool {
         for index in left.words.indices where left.words[index] != right.words[index] {
             return false

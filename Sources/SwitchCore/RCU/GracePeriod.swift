@@ -23,7 +23,8 @@
 //    store of zero. If it comes back, online() stores its epoch, then makes a full fence, then
 //    read() loads the pointer. Of two full fences one comes first: if W3, then the load after the
 //    worker's fence sees W1 and gets the new value; if the worker's, then W4 sees its nonzero word
-//    and the period waits.
+//    and the period waits. (Unless that word is at least T; then online() had acquired W2 as in 1,
+//    and its store, a release too, carries the accesses from before offline().)
 // 3. Worker has reported e < T: the period is not over.
 //
 // Case 2 needs the fence, as the worker's store and load could otherwise change places; case 1 does
@@ -53,6 +54,7 @@ public struct GracePeriod: @unchecked Sendable {
             self.epoch = epoch
         }
 
+        /// True if `left` began before `right`.
         @inlinable
         public static func < (left: Token, right: Token) -> Bool { left.epoch < right.epoch }
     }
@@ -113,7 +115,8 @@ public struct GracePeriod: @unchecked Sendable {
     public func online(_ worker: Int) {
         assert(!isOnline(worker))
         let current = epoch.pointee.load(ordering: .acquiring)
-        word(worker).pointee.store(current, ordering: .relaxed)
+        // Release: a writer may see this word instead of the zero that offline(_:) released.
+        word(worker).pointee.store(current, ordering: .releasing)
         // Pairs with the fence in isOver(_:): the store above before the read() to come.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }

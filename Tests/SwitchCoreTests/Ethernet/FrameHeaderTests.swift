@@ -32,9 +32,8 @@ import Testing
         #expect(parse(frame(tag: 0x8100, length: length)) == nil)
     }
 
-    @Test(arguments: [14, 15, 17, 18, 60, 1514]) func `an untagged frame needs 14 bytes`(
-        length: Int
-    ) {
+    @Test(arguments: [14, 15, 17, 18, 60, 1514])
+    func `an untagged frame needs 14 bytes`(length: Int) {
         let header = parse(frame(type: 0x86DD, length: length))
         #expect(header?.destination == destination)
         #expect(header?.source == source)

@@ -1,80 +1,107 @@
 // The MAC table between threads: no lookup may pair an address with a port that never had it.
 
 import Support
-import SwitchCore
+@_spi(Testing) import SwitchCore
 import Synchronization
 import Testing
 
+/// Two writers and two readers on one bucket of the table.
+///
+/// Ten stations share a home line, so that they fight for eight slots. Stations 0..<8 are behind
+/// ports 16..<20, which hold many other entries too, so that they are the ones to be replaced. Each
+/// writer fills the bucket with these and then learns a newcomer, station 8 or 9, behind its own
+/// light port 0 or 1: that rewrites a slot whose entry is alive. Then it flushes its port, and
+/// begins again.
+///
+/// A reader that pairs a key with another entry's value sees a newcomer behind a heavy port, or the
+/// reverse.
 @Suite struct MACTableConcurrencyTests {
     private let keeper = TableKeeper()
 
-    /// Station n is only ever learned behind ports n % 8 and 8 + n % 8, and the table is far too
-    /// small for the stations, so slots are rewritten all the time. Any lookup that pairs a key
-    /// with another entry's value shows a wrong port seven times out of eight.
     @Test func `no lookup returns a port that never owned the address`() {
-        let table = keeper.table(limit: 128, ageingTicks: 2)
-        let stationCount = 2000
-        let counts = ConcurrencyCounts()
+        let table = keeper.table(limit: 256, portCapacity: 32)
+        let contest = Contest(table)
         runOnThreads(4) { index in
             if index < 2 {
-                write(table, firstPort: 8 * index, stationCount: stationCount, counts)
-                counts.writersLeft.wrappingSubtract(1, ordering: .relaxed)
+                contest.write(newcomer: 8 + index, port: PortID(index: index))
             } else {
-                check(table, seed: UInt64(index), stationCount: stationCount, counts)
+                contest.look(seed: UInt64(index))
             }
         }
-        #expect(counts.bad.load(ordering: .relaxed) == 0)
-        #expect(counts.hits.load(ordering: .relaxed) > 0)
+        #expect(contest.wrongPorts.load(ordering: .relaxed) == 0)
+        #expect(contest.hits.load(ordering: .relaxed) > 1000)
+        #expect(contest.rewrites.load(ordering: .relaxed) > 1000)
         // Whatever raced, the accounts balance: all entries die and nothing is left over.
         _ = table.sweepAll(now: 1_000_000)
         #expect(table.total == 0)
-        #expect((0..<16).allSatisfy { table.count(of: PortID(index: $0)) == 0 })
+        #expect((0..<32).allSatisfy { table.count(of: PortID(index: $0)) == 0 })
         #expect(table.entries(now: 1_000_000).isEmpty)
     }
 }
 
-private final class ConcurrencyCounts: Sendable {
-    let writersLeft = Atomic(2)
-    let bad = Atomic(0)
+private final class Contest: Sendable {
+    let wrongPorts = Atomic(0)
     let hits = Atomic(0)
-    let tick = Atomic(0 as UInt32)
-}
+    let rewrites = Atomic(0)
+    private let writersLeft = Atomic(2)
+    private let table: MACTable
+    private let stations: [MACAddress]
 
-/// Learns random stations behind their ports, with the clock advancing, flushes and sweeps.
-private func write(
-    _ table: MACTable, firstPort: Int, stationCount: Int, _ counts: ConcurrencyCounts
-) {
-    var generator = SeededGenerator(seed: UInt64(firstPort + 1))
-    for round in 0..<50_000 {
-        let number = Int.random(in: 0..<stationCount, using: &generator)
-        // The two writers' clocks differ by a little, as those of workers do.
-        let now = UInt32(round / 125)
-        counts.tick.store(now, ordering: .relaxed)
-        let port = PortID(index: firstPort + number % 8)
-        _ = table.learn(source: station(number), vlan: 0, port: port, now: now)
-        if round % 997 == 0 { table.flush(port: port) }
-        // Only one thread sweeps.
-        if round % 1499 == 0 && firstPort == 0 { table.sweep(slice: 0, of: 1, now: now) }
-    }
-}
-
-/// Looks up random stations until both writers are done.
-private func check(
-    _ table: MACTable, seed: UInt64, stationCount: Int, _ counts: ConcurrencyCounts
-) {
-    var generator = SeededGenerator(seed: seed)
-    var bad = 0
-    var hits = 0
-    while counts.writersLeft.load(ordering: .relaxed) > 0 {
-        for _ in 0..<1000 {
-            let number = Int.random(in: 0..<stationCount, using: &generator)
-            let now = counts.tick.load(ordering: .relaxed)
-            let found = table.lookup(destination: station(number), vlan: 0, now: now)
-            guard let found else { continue }
-            hits += 1
-            if found.index % 8 != number % 8 { bad += 1 }
+    init(_ table: MACTable) {
+        self.table = table
+        let line = table.homeLineIndex(of: station(0), vlan: 0)
+        var stations: [MACAddress] = []
+        var number = 0
+        while stations.count < 10 {
+            let candidate = station(number)
+            if table.homeLineIndex(of: candidate, vlan: 0) == line { stations.append(candidate) }
+            number += 1
+        }
+        self.stations = stations
+        for number in 0..<64 {
+            _ = table.learn(
+                source: station(1_000_000 + number), vlan: 1, port: Self.heavyPort(number), now: 0)
         }
     }
-    counts.bad.wrappingAdd(bad, ordering: .relaxed)
-    counts.hits.wrappingAdd(hits, ordering: .relaxed)
+
+    private static func heavyPort(_ number: Int) -> PortID {
+        PortID(index: 16 + number % 4)
+    }
+
+    func write(newcomer: Int, port: PortID) {
+        var learned = 0
+        for round in 0..<60_000 {
+            for number in 0..<8 {
+                _ = table.learn(
+                    source: stations[number], vlan: 0, port: Self.heavyPort(number), now: 0)
+            }
+            let result = table.learn(source: stations[newcomer], vlan: 0, port: port, now: 0)
+            if result == .learned { learned += 1 }
+            table.flush(port: port)
+            // Only one thread sweeps.
+            if round % 499 == 0 && newcomer == 8 { table.sweep(slice: 0, of: 1, now: 0) }
+        }
+        rewrites.wrappingAdd(learned, ordering: .relaxed)
+        writersLeft.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// Looks up random stations until both writers are done, mostly the newcomers.
+    func look(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var wrong = 0
+        var found = 0
+        while writersLeft.load(ordering: .relaxed) > 0 {
+            for _ in 0..<1000 {
+                let bits = generator.next()
+                let number = bits >> 61 == 0 ? Int(bits % 8) : 8 + Int(bits >> 60 & 1)
+                guard let port = table.lookup(destination: stations[number], vlan: 0, now: 0)
+                else { continue }
+                found += 1
+                let owner = number < 8 ? Self.heavyPort(number) : PortID(index: number - 8)
+                if port != owner { wrong += 1 }
+            }
+        }
+        wrongPorts.wrappingAdd(wrong, ordering: .relaxed)
+        hits.wrappingAdd(found, ordering: .relaxed)
+    }
 }

@@ -105,8 +105,8 @@ import Testing
         }
         #expect(table.total == 50 && table.count(of: PortID(index: 0)) == 0)
         // The port learns anew in its new generation.
-        #expect(
-            table.learn(source: station(0), vlan: 0, port: PortID(index: 0), now: 5) == .learned)
+        let again = table.learn(source: station(0), vlan: 0, port: PortID(index: 0), now: 5)
+        #expect(again == .learned)
         #expect(table.lookup(destination: station(0), vlan: 0, now: 5) == PortID(index: 0))
         table.flushAll()
         #expect(table.total == 0 && table.entries(now: 5).isEmpty)
