@@ -18,6 +18,13 @@ final class LogOutlet: Sendable {
         var lostLines = 0
         /// The last line lacks its end.
         var isTorn = false
+
+        /// What the next line has to be preceded by.
+        var notice: String {
+            guard lostLines > 0 else { return "" }
+            let lines = lostLines == 1 ? "1 line" : "\(lostLines) lines"
+            return (isTorn ? "\n" : "") + "warning \(lines) of the log lost: nobody read them\n"
+        }
     }
 
     private let descriptor: Int32
@@ -32,17 +39,12 @@ final class LogOutlet: Sendable {
     /// Writes `line`, or counts it as lost.
     func write(_ line: String) {
         state.withLock { state in
-            if state.lostLines > 0 {
-                let notice = "warning \(state.lostLines) lines of the log were lost: nobody read them\n"
-                guard put((state.isTorn ? "\n" : "") + notice, patience: 0) == .whole else {
-                    state.lostLines += 1
-                    return
-                }
-                state = State()
+            let patience = state.lostLines > 0 ? 0 : Self.patienceMilliseconds
+            switch put(state.notice + line, patience: patience) {
+            case .whole: state = State()
+            case .torn: state = State(lostLines: state.lostLines + 1, isTorn: true)
+            case .nothing: state.lostLines += 1
             }
-            let outcome = put(line, patience: Self.patienceMilliseconds)
-            if outcome != .whole { state.lostLines = 1 }
-            state.isTorn = outcome == .torn
         }
     }
 

@@ -1,0 +1,188 @@
+// TAP ports whose device is taken away, and switches that end in the middle of something.
+
+import Control
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+    /// Devices that vanish and devices that are held by a switch that was killed.
+    @Suite(
+        "Faults: devices", .timeLimit(.minutes(1)),
+        .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"))
+    struct FaultyDevices {
+        private func tap(_ namespace: NetworkNamespace) -> String {
+            Hardship.tap(
+                "rsfault0", "netns = \"\(namespace.name)\"\naddress = [\"10.9.1.1/24\"]\n")
+        }
+
+        private func devices(_ namespace: NetworkNamespace) async throws -> String {
+            try await ChildProcess.run(namespace.inside(["ip", "-brief", "address"])).standardOutput
+        }
+
+        @Test func `a device that somebody deleted is made anew, address and all`() async throws {
+            let namespace = try NetworkNamespace("device")
+            let lan = try await SwitchProcess(tap(namespace) + Hardship.port("a"))
+            #expect(try await lan.port("host").state == .up)
+            for _ in 0..<2 {
+                let deleted = try await ChildProcess.run(
+                    namespace.inside(["ip", "link", "delete", "rsfault0"]))
+                try #require(deleted.isSuccess, "\(deleted.standardError)")
+                try await lan.process.line(
+                    containing: "the device rsfault0 failed:", within: .seconds(5))
+                try await lan.process.line(
+                    containing: "the device rsfault0 is back", within: .seconds(5))
+                #expect(try await devices(namespace).contains("10.9.1.1/24"))
+                let port = try await lan.port("host")
+                #expect(port.state == .up && port.lastError == nil)
+            }
+            try await lan.stop()
+            #expect(try await !devices(namespace).contains("rsfault0"))
+        }
+
+        @Test func `a device whose name was taken meanwhile is waited for`() async throws {
+            let namespace = try NetworkNamespace("device")
+            let lan = try await SwitchProcess(tap(namespace))
+            let swap = try await ChildProcess.run(
+                namespace.inside([
+                    "sh", "-ec",
+                    "ip link delete rsfault0; ip link add rsfault0 type veth peer name other",
+                ]))
+            try #require(swap.isSuccess, "\(swap.standardError)")
+            let port = try await lan.waitUntil("the thief is named", within: .seconds(5)) {
+                $0.ports[0].lastError?.contains("not a TAP") == true
+            }.ports[0]
+            #expect(port.state == .failed)
+            #expect(
+                port.lastError
+                    == "the device rsfault0 exists and is not a TAP: choose another name")
+            _ = try await ChildProcess.run(namespace.inside(["ip", "link", "delete", "rsfault0"]))
+            try await lan.waitUntil("the device is back", within: .seconds(5)) {
+                $0.ports[0].state == .up && $0.ports[0].lastError == nil
+            }
+            try await lan.stop()
+        }
+
+        @Test func `a killed switch gets its device back, at once if need be`() async throws {
+            let namespace = try NetworkNamespace("device")
+            let directory = try TemporaryDirectory()
+            for _ in 0..<3 {
+                let lan = try await SwitchProcess(
+                    tap(namespace) + Hardship.port("a"), in: directory)
+                #expect(try await lan.port("host").state == .up)
+                lan.process.send(signal: SIGKILL)
+                // The next one starts before anybody has looked whether this one is gone.
+            }
+            let last = try await SwitchProcess(tap(namespace) + Hardship.port("a"), in: directory)
+            try await last.stop()
+            #expect(try await !devices(namespace).contains("rsfault0"))
+        }
+
+        @Test func `a namespace that is deleted under a port leaves the others alone`() async throws {
+            var namespace: NetworkNamespace? = try NetworkNamespace("device")
+            let lan = try await SwitchProcess(
+                tap(try #require(namespace)) + Hardship.port("a") + Hardship.port("b"))
+            namespace = nil
+            let a = try FaultPeer(at: lan.directory.file("peer-a"))
+            let b = try FaultPeer(at: lan.directory.file("peer-b"))
+            try a.join(lan.socket("a.sock"))
+            try b.join(lan.socket("b.sock"))
+            try await lan.waitUntil("both are attached", within: .seconds(5)) {
+                $0.ports.filter { $0.state == .attached }.count == 2
+            }
+            try a.broadcast(1)
+            // The namespace's own stack may have said something before.
+            var frame = await b.receive()
+            while let other = frame, other != FaultPeer.frame(1) { frame = await b.receive() }
+            #expect(frame == FaultPeer.frame(1))
+            try await lan.stop()
+        }
+    }
+
+    /// Many things at once, and what they leave behind.
+    @Suite("Faults: churn", .timeLimit(.minutes(1)))
+    struct FaultyChurn {
+        private static func ports(_ count: Int, _ keys: String = "") -> String {
+            "[[port]]\nname = \"p{n}\"\ncount = \(count)\ntype = \"unixgram\"\n" + keys
+        }
+
+        private func descriptors(_ lan: SwitchProcess) throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/\(lan.process.pid)/fd").count
+        }
+
+        @Test func `reloads under peers that come and go leak nothing`() async throws {
+            let lan = try await SwitchProcess(Self.ports(8))
+            try await settled(lan)
+            let before = try descriptors(lan)
+            for round in 0..<30 {
+                let peers = try (1...8).map { number in
+                    let peer = try FaultPeer(at: lan.directory.file("peer\(round)-\(number)"))
+                    try peer.join(lan.socket("p\(number).sock"))
+                    try peer.broadcast(UInt8(round), from: UInt16(number))
+                    return peer
+                }
+                if round % 2 == 0 { try await attached(lan) }
+                try Hardship.configure(
+                    Self.ports(8, "max_frame = \(2000 + round)\n"), in: lan.directory)
+                async let first = lan.command("reload")
+                for peer in peers.prefix(4) { peer.leave() }
+                async let second = lan.command("reload")
+                // Two at once: at least one succeeds, the other may be told to come later.
+                let results = try await [first, second]
+                #expect(results.contains { $0.isSuccess }, "\(results)")
+                for peer in peers { peer.leave() }
+            }
+            try await settled(lan)
+            try await lan.waitUntil("every descriptor is closed", within: .seconds(5)) { _ in
+                (try? descriptors(lan)) ?? .max <= before
+            }
+            let report = try await lan.status()
+            #expect(report.totals.unaccountedFrames == 0)
+            try await lan.stop()
+        }
+
+        @Test func `the end may come in the middle of a reload`() async throws {
+            for round in 0..<6 {
+                let lan = try await SwitchProcess(Self.ports(300))
+                let peers = try (1...300).map { number in
+                    let peer = try FaultPeer(at: lan.directory.file("peer\(number)"))
+                    try peer.join(lan.socket("p\(number).sock"))
+                    return peer
+                }
+                try Hardship.configure(Self.ports(300, "max_frame = 3000\n"), in: lan.directory)
+                if round % 2 == 0 {
+                    lan.process.send(signal: SIGHUP)
+                } else {
+                    let reload = try ChildProcess([
+                        SwitchProcess.executable, "reload", "--socket", lan.socket("control.sock"),
+                    ])
+                    _ = await reload.ending(within: .milliseconds(round * 20))
+                }
+                try await lan.stop()
+                let left = try FileManager.default.contentsOfDirectory(atPath: lan.directory.path)
+                #expect(left.filter { $0.hasSuffix(".sock") }.isEmpty)
+                withExtendedLifetime(peers) {}
+            }
+        }
+
+        @Test func `both signals at once, twice, are one wish`() async throws {
+            let lan = try await SwitchProcess(Self.ports(100))
+            for signal in [SIGINT, SIGTERM, SIGINT, SIGTERM] { lan.process.send(signal: signal) }
+            #expect(await lan.process.ending(within: .seconds(10)) == .exited(0))
+            let left = try FileManager.default.contentsOfDirectory(atPath: lan.directory.path)
+            #expect(left.filter { $0.hasSuffix(".sock") }.isEmpty)
+        }
+
+        private func attached(_ lan: SwitchProcess) async throws {
+            try await lan.waitUntil("all are attached", within: .seconds(10)) {
+                $0.ports.allSatisfy { $0.state == .attached }
+            }
+        }
+
+        private func settled(_ lan: SwitchProcess) async throws {
+            try await lan.waitUntil("all listen", within: .seconds(10)) {
+                $0.ports.allSatisfy { $0.state == .listening }
+            }
+        }
+    }
+}
