@@ -5,6 +5,7 @@
 // after both does `drainEvents` report the retirement, and Control may close the descriptor.
 
 internal import CShimsSystem
+internal import Glibc
 internal import IORing
 public import SwitchCore
 
@@ -119,7 +120,12 @@ public final class DataPlane {
             }
         } catch {
             stop()
-            throw DataPlaneError(description: "\(error)")
+            guard error == .systemCall("pthread_create", EAGAIN) else {
+                throw DataPlaneError(description: "\(error)")
+            }
+            throw DataPlaneError(
+                description: "cannot start the thread of a worker: the limit of processes is reached; raise it "
+                    + "with `ulimit -u`, or TasksMax= in a systemd unit")
         }
     }
 

@@ -38,7 +38,8 @@ struct RingswitchCommand: ParsableCommand {
                   Held by the switch that uses the directory.
 
             SIGNALS
-              SIGINT, SIGTERM    end: sockets and devices are removed, exit code 0
+              SIGINT, SIGTERM    end: sockets and devices are removed, exit code 0;
+                                 again, a second or more later: end at once, exit code 1
               SIGHUP             reload, as `ringswitch reload` does
 
             EXIT CODES

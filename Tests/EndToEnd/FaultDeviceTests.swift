@@ -40,6 +40,26 @@ extension EndToEnd {
             #expect(try await !devices(namespace).contains("rsfault0"))
         }
 
+        @Test func `a device changes its keys by a reload, and keeps them when that fails`()
+            async throws
+        {
+            let namespace = try NetworkNamespace("device")
+            let lan = try await SwitchProcess(tap(namespace))
+            for (mtu, isPossible) in [(1400, true), (1300, true), (1200, false)] {
+                let other = isPossible ? "" : Hardship.port("a") + "path = \"missing/a.sock\"\n"
+                try Hardship.configure(
+                    tap(namespace) + "mtu = \(mtu)\n" + other, in: lan.directory)
+                let result = try await lan.command("reload")
+                #expect(result.isSuccess == isPossible, "\(result.standardError)")
+                let link = try await ChildProcess.run(
+                    namespace.inside(["ip", "-oneline", "link", "show", "rsfault0"])
+                ).standardOutput
+                #expect(link.contains("mtu \(isPossible ? mtu : 1300) "), "\(link)")
+                #expect(try await lan.port("host").state == .up)
+            }
+            try await lan.stop()
+        }
+
         @Test func `a device whose name was taken meanwhile is waited for`() async throws {
             let namespace = try NetworkNamespace("device")
             let lan = try await SwitchProcess(tap(namespace))

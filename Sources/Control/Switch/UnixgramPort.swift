@@ -39,6 +39,7 @@ final class UnixgramPort: ManagedPort {
     private var isProbing = false
     private var effectiveSendBuffer: Int?
     private var lastError: String?
+    private var isReopening = false
     private var isClosing = false
     private let retired = Gate()
     private let closed = Gate()
@@ -251,6 +252,9 @@ final class UnixgramPort: ManagedPort {
     }
 
     private func openAgain() async {
+        guard !isReopening else { return }
+        isReopening = true
+        defer { isReopening = false }
         await release()
         guard !isClosing, case .failed = stage else { return }
         do throws(PortError) {
