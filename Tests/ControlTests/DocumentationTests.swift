@@ -1,7 +1,7 @@
 // The README against the program: what it lists must be what there is.
 //
-// Lists that follow from the code stand in the README word for word, and these tests say what to put
-// in where one has changed. `<!-- reference:begin -->` and `<!-- reference:end -->` enclose the
+// Lists that follow from the code stand in the README word for word, and these tests say what to
+// put in where one has changed. `<!-- reference:begin -->` and `<!-- reference:end -->` enclose the
 // configuration reference.
 
 import Foundation
