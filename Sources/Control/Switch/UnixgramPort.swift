@@ -6,8 +6,9 @@
 //
 // While it listens, Control reads the socket; while a peer is attached, the worker does. A peer's end is noticed by
 // the pidfd that came with its handshake. A readable pidfd is a hint (a launcher may end while its child keeps the
-// socket), so the peer's address is asked before the peer is given up; from then on, and where there is no pidfd, it is
-// asked once a second. A failed send tells as well.
+// socket), so the peer's socket is looked at before the peer is given up; from then on, and where there is no pidfd, once
+// a second. A process may also outlive its socket (a network card unplugged from a running VM): it is looked at every
+// other second in any case. A failed send tells as well.
 //
 // What fails is tried again once a second: a peer that the ring refused (`paused`; at once would mean a line of the log
 // for each of its frames), a socket that became unusable or whose file somebody removed (`failed`).
@@ -36,7 +37,9 @@ final class UnixgramPort: ManagedPort {
     /// Watches the socket; kept after its cancellation, as the socket is closed after its end.
     private var readable: ReadSource?
     private var processEnd: ReadSource?
+    /// Whether the peer's socket is looked at every second; else it is every other second.
     private var isProbing = false
+    private var isProbeDue = false
     private var effectiveSendBuffer: Int?
     private var lastError: String?
     private var isReopening = false
@@ -227,7 +230,8 @@ final class UnixgramPort: ManagedPort {
         guard !isClosing else { return }
         switch stage {
         case .attached:
-            if isProbing { askPeer() }
+            isProbeDue.toggle()
+            if isProbing || isProbeDue { askPeer() }
         case .paused:
             listenAgain()
         case .listening:
