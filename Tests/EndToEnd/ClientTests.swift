@@ -135,6 +135,61 @@ extension EndToEnd {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `a socket that its living process closes frees the port on a silent LAN`()
+            async throws
+        {
+            let lan = try await SwitchProcess(SwitchProcess.ports(["a"]))
+            let first = try lan.peer("a", 0)
+            try await lan.allAttached()
+            first.shutDown()
+            try await lan.waitUntil("the port is free", within: .seconds(5)) {
+                $0.ports[0].state == .listening
+            }
+            let second = try lan.peer("a", 1)
+            #expect(try await lan.allAttached().ports[0].peer?.address == second.ownPath)
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `machines that die as soon as they came wear no port out`() async throws {
+            let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
+            let b = try lan.peer("b", 201)
+            try await lan.allAttached(["b"])
+            for life in 0..<100 {
+                let peer = try await comeIn(lan, life, beside: b)
+                try peer.send(peer.frame(to: TestFrame.broadcast))
+                peer.shutDown()
+            }
+            // The last of them is noticed as the others were, and one that stays is served.
+            let last = try await comeIn(lan, 100, beside: b)
+            try await Peer.introduce([last, b])
+            // What a dead machine had sent is gone with its socket or counted, so only the switch's
+            // own books can be exact.
+            try await lan.expectExactBooks()
+            #expect(try await lan.port("a").peer?.address == last.ownPath)
+            try await lan.stop()
+        }
+
+        /// A peer on port `a` as soon as the kernel lets it in: frames of `other` tell the switch
+        /// that its predecessor is dead.
+        private func comeIn(_ lan: SwitchProcess, _ life: Int, beside other: Peer) async throws
+            -> Peer
+        {
+            let deadline = ContinuousClock.now + .seconds(10)
+            while true {
+                do {
+                    return try Peer(
+                        mac: SwitchProcess.mac(life), own: lan.socket("life-\(life)"),
+                        port: lan.socket("a.sock"))
+                } catch let refusal as Peer.Refusal where refusal.code == EPERM {
+                    guard ContinuousClock.now < deadline else { throw refusal }
+                    try other.send(other.frame(to: TestFrame.broadcast))
+                    _ = await lan.process.ending(within: .milliseconds(1))
+                }
+            }
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `a greeting that is repeated does nothing`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
             let (a, b) = (try lan.peer("a", 0), try lan.peer("b", 1))

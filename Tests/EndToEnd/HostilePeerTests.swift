@@ -66,9 +66,9 @@ extension EndToEnd {
         @Test(
             .timeLimit(.minutes(2)),
             arguments: [
-                ("empty", "runt"), ("thirteen", "runt"), ("oversize", "oversize"),
-                ("groupsource", "invalid_source"), ("zerosource", "invalid_source"),
-                ("reserved", "reserved_address"), ("macflood", "filtered"),
+                ("empty", "runt"), ("one", "runt"), ("thirteen", "runt"), ("magic", "runt"),
+                ("oversize", "oversize"), ("ethertype", "filtered"), ("groupsource", "invalid_source"),
+                ("zerosource", "invalid_source"), ("reserved", "reserved_address"), ("macflood", "filtered"),
             ])
         func `a storm of nonsense leaves others their order and the books exact`(
             kind: String, reason: String

@@ -13,16 +13,24 @@ extension EndToEnd {
             let lan = try await SwitchProcess(
                 SwitchProcess.ports(["a", "b", "c"], switchKeys: "mac_limit = 32768"))
             let bystander = try await LoadGenerator.listening([lan.endpoint("c", 2)])
-            let load = try await LoadGenerator.run(
+            let traffic = try LoadGenerator(
                 endpoints: [lan.endpoint("a", 0), lan.endpoint("b", 1, "extra-macs=10000")],
-                flows: ["from=a to=b size=60 rate=20000 count=40000 spread=yes"])
+                flows: ["from=a to=b size=60 rate=20000 count=40000 spread=yes"],
+                options: ["--ready", "--hold"])
+            try await traffic.isReady()
+            try await lan.waitUntil("all are learned", within: .seconds(10)) {
+                // Those of the three machines themselves, and at most 0.05 % may be absent.
+                $0.macTable.entries >= 3 + 9995
+            }
+            #expect(try await lan.macs().count { $0.port == "b" } >= 9996)
+            traffic.go()
+            let load = try await traffic.report(within: .seconds(30))
             let flow = try #require(load.flow(0))
             #expect(load.faults == 0 && flow.lost == 0)
-            let report = try await lan.status()
-            // Both machines are gone and the third is there, as it was throughout.
-            #expect(report.macTable.full == 0)
+            #expect(try await lan.status().macTable.full <= 5)
             let seen = try await bystander.end()
-            #expect(seen.endpoints[0].overheard == 0, "at most 0.05 % of 10,000 may be absent")
+            // Each address was sent to four times.
+            #expect(seen.endpoints[0].overheard <= 4 * 5)
             try await lan.expectExactBooks(
                 sent: load.totals.sent + seen.totals.sent,
                 received: load.totals.received + seen.totals.received)

@@ -36,7 +36,8 @@ extension EndToEnd {
             print(
                 "\(size) bytes: at most \(Int(most)) frames/s, lost \(flow.lost) of "
                     + "\(full.sent[0].sent); at half of it lost \(half.flow(0)?.lost ?? 0) of "
-                    + "\(half.sent[0].sent) in \(duration) s")
+                    + "\(half.sent[0].sent) in \(duration) s (not offered for want of time: "
+                    + "\(half.sent[0].missed))")
             #expect(half.faults == 0)
             #expect(half.flow(0)?.lost == 0)
         }
