@@ -86,6 +86,10 @@ public enum PrometheusText {
             Family(
                 "ringswitch_port_dropped_frames_total", .counter,
                 "Frames dropped, by port and reason.", drops),
+            family(
+                "device_queue_full_total", .counter,
+                "Frames that a TAP device dropped before the switch could read them."
+            ) { $0.deviceQueueFull },
             family("handshakes_total", .counter, "Handshake datagrams seen.") {
                 $0.counters.handshakes
             },

@@ -178,7 +178,15 @@ public enum StatusText {
                 let reasons = port.counters.drops.filter { $0.value > 0 }
                     .sorted { ($1.value, $0.key) < ($0.value, $1.key) }
                     .map { "\($0.key.terminalSafe) \(HumanUnits.count($0.value))" }
-                return reasons.isEmpty ? nil : (port.name, reasons.joined(separator: ", "))
+                let device =
+                    (port.deviceQueueFull ?? 0) == 0
+                    ? []
+                    : [
+                        "before the switch: device_queue_full "
+                            + HumanUnits.count(port.deviceQueueFull ?? 0)
+                    ]
+                let all = reasons + device
+                return all.isEmpty ? nil : (port.name, all.joined(separator: ", "))
             })
         let occurred = Set(
             report.ports.flatMap { $0.counters.drops.filter { $0.value > 0 }.keys })

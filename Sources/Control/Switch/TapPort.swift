@@ -114,6 +114,7 @@ final class TapPort: ManagedPort {
         status.device = settings.device
         status.since = since
         status.lastError = lastError
+        status.deviceQueueFull = try? device?.statistics().deviceQueueFull
         status.state = stage == .up ? .up : .failed
     }
 
