@@ -43,7 +43,7 @@ extension StatusReport {
         name: String = "lan0", pid: Int32 = 42, uptime: Double = 75, received: UInt64 = 1000
     ) -> StatusReport {
         let since = Date(timeIntervalSince1970: 1_700_000_000)
-        let ports = [
+        var ports = [
             PortStatus(
                 name: "vm1", index: 0, type: "unixgram", state: .attached, since: since,
                 path: "/run/ringswitch/vm1.sock", maxFrame: 1518, effectiveSendBuffer: 4 << 20,
@@ -63,6 +63,7 @@ extension StatusReport {
                 maxFrame: 1518,
                 counters: PortCounters(sentFrames: received - 18, sentBytes: 1)),
         ]
+        ports[2].deviceQueueFull = 7
         return StatusReport(
             name: name, version: "9.8.7", pid: pid, uptimeSeconds: uptime,
             runtimeDirectory: "/run/ringswitch", configurationFile: "/etc/lan0.toml",

@@ -25,7 +25,8 @@ struct ReportsTextTests {
                   spare  /run/ringswitch/spare.sock
 
                 Frames dropped:
-                  vm1  queue_full 10, too_big 2
+                  vm1   queue_full 10, too_big 2
+                  host  before the switch: device_queue_full 7
                   (too_big: The frame was longer than the egress port's max_frame.)
                   (queue_full: The egress queue had no room.)
 
