@@ -57,10 +57,11 @@ struct EgressQueue: ~Copyable {
         _ frame: UnsafeRawPointer, length: Int, now: UInt64, limit: Int
     ) -> Bool {
         let size = Self.headerLength + (length + 15) & ~15
-        var gap = 0
-        if tail + size > capacity { gap = capacity - tail }
+        // A tail at the very end leaves no gap, and starts again at offset 0 all the same.
+        let isWrapping = tail + size > capacity
+        let gap = isWrapping ? capacity - tail : 0
         guard usedBytes + gap + size <= min(limit, capacity) else { return false }
-        if gap > 0 {
+        if isWrapping {
             if gap >= Self.headerLength {
                 base.storeBytes(of: Self.skipLength, toByteOffset: tail, as: UInt32.self)
             }
