@@ -154,10 +154,12 @@ int cshims_ring_enter(
 
 int cshims_ring_submit(const struct cshims_ring *ring, uint32_t submissions)
 {
-    const struct io_uring *uring = &ring->uring;
-    unsigned flags = uring->enter_ring_fd != uring->ring_fd ? IORING_ENTER_REGISTERED_RING : 0;
-    long status = syscall(
-        SYS_io_uring_enter, uring->enter_ring_fd, submissions, 0, flags, NULL, 0);
+    // As in cshims_ring_enter.
+    if (ring->owner != 0 && !is_owner(ring))
+        return -EEXIST;
+    unsigned flags = ring->is_registered ? IORING_ENTER_REGISTERED_RING : 0;
+    int descriptor = ring->is_registered ? ring->registered_index : ring->uring.ring_fd;
+    long status = syscall(SYS_io_uring_enter, descriptor, submissions, 0, flags, NULL, 0);
     return status < 0 ? -errno : (int)status;
 }
 
