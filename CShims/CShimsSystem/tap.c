@@ -82,3 +82,12 @@ int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode) {
 int cshims_tap_set_persistent(int tun, bool on) {
     return ioctl(tun, TUNSETPERSIST, (unsigned long)on) < 0 ? -errno : 0;
 }
+
+int cshims_tap_write_batch(int tun, const struct cshims_slice *slices, uint32_t count) {
+    for (uint32_t index = 0; index < count; index++) {
+        if (write(tun, slices[index].address, slices[index].length) < 0) {
+            return index > 0 ? (int)index : -errno;
+        }
+    }
+    return (int)count;
+}

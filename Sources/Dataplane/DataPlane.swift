@@ -59,10 +59,6 @@ public final class DataPlane {
     private var version: UInt64 = 0
     private var generations: [UInt32]
     private var connections: [UnsafeMutablePointer<Connection>?]
-    /// Whether the owner has said that it knows the port's connection. What it has never seen it cannot retire, so a
-    /// detach before that waits.
-    private var isKnown: [Bool]
-    private var detachesWhenKnown: [Bool]
     /// Connections whose owner let go of them, waiting for a grace period.
     private var retired: [RetiredConnection] = []
     /// Tables no longer published, oldest first, waiting for a grace period.
@@ -92,8 +88,6 @@ public final class DataPlane {
         self.settings = settings
         generations = Array(repeating: 0, count: settings.portCapacity)
         connections = Array(repeating: nil, count: settings.portCapacity)
-        isKnown = Array(repeating: false, count: settings.portCapacity)
-        detachesWhenKnown = isKnown
         do throws(RingError) {
             try Ring.probe()
             eventWake = try Wake()
@@ -151,7 +145,6 @@ public final class DataPlane {
         }
         generations[index] = generation
         connections[index] = connection
-        isKnown[index] = false
         while entries.count <= index { entries.append(PortEntry()) }
         entries[index] = PortEntry(
             generation: generation, isAttached: true, worker: UInt16(worker(of: settings.port)),
@@ -164,10 +157,6 @@ public final class DataPlane {
     /// Begins to detach a peer; `retired` follows. Does nothing for a port without a connection.
     public func detach(port: PortID) {
         guard port.index < entries.count, entries[port.index].isAttached else { return }
-        guard isKnown[port.index] else {
-            detachesWhenKnown[port.index] = true
-            return
-        }
         entries[port.index].isAttached = false
         entries[port.index].attachment = 0
         publish()
@@ -180,7 +169,6 @@ public final class DataPlane {
         _ = cshims_eventfd_drain(eventDescriptor)
         for queue in context.events {
             queue.drain { event in
-                noteActivation(event)
                 guard event.kind == .retired, let connection = connections[event.port.index] else {
                     body(event)
                     return
@@ -197,7 +185,10 @@ public final class DataPlane {
         }
         while let first = retired.first, context.gracePeriod.isOver(first.token) {
             retired.removeFirst()
+            // A turn that began before the detachment may have learned after its flush.
+            macTable.flush(port: first.event.port)
             connections[first.event.port.index] = nil
+            chargeEarlyFrames(of: first.connection)
             first.connection.deinitialize(count: 1)
             first.connection.deallocate()
             body(first.event)
@@ -205,13 +196,15 @@ public final class DataPlane {
         return !retired.isEmpty || !tables.isEmpty
     }
 
-    /// Notes that the owner knows a connection, and detaches it if that was wanted before.
-    private func noteActivation(_ event: DataPlaneEvent) {
-        guard event.kind == .activated || event.kind == .activationFailed else { return }
-        isKnown[event.port.index] = true
-        guard detachesWhenKnown[event.port.index] else { return }
-        detachesWhenKnown[event.port.index] = false
-        detach(port: event.port)
+    /// Counts the frames that came with the handshake of a connection that never forwarded them.
+    private func chargeEarlyFrames(of connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.hasEarlyFrames else { return }
+        let block = counters.controlBlock(port: connection.pointee.port)
+        for position in connection.pointee.earlyFrames.indices {
+            block.add(.receivedFrames)
+            block.add(.receivedBytes, UInt64(connection.pointee.earlyFrames[position].length))
+            block.add(dropped: .portRemoved)
+        }
     }
 
     /// Ends the workers. Every connection must have been detached and its `retired` event drained.

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sockets.h"
+
 /// Longest device name, without the closing zero (IFNAMSIZ - 1).
 enum { CSHIMS_TAP_NAME_LENGTH_MAX = 15 };
 
@@ -46,3 +48,7 @@ int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode);
 
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).
 int cshims_tap_set_persistent(int tun, bool on);
+
+/// Writes frames to a device in order without blocking, and stops at the first refusal. Returns how
+/// many were written, or the -errno of the first one.
+int cshims_tap_write_batch(int tun, const struct cshims_slice *slices, uint32_t count);

@@ -52,7 +52,9 @@ struct Connection: ~Copyable {
 
     var buffers: BufferRing
     var queue: EgressQueue
-    var earlyFrames: [EarlyFrame]
+    let earlyFrames: [EarlyFrame]
+    /// `earlyFrames` are still to be forwarded.
+    var hasEarlyFrames: Bool
 
     var state = State.new
     var receiveArmed = false
@@ -103,6 +105,7 @@ struct Connection: ~Copyable {
             bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count) }
             return EarlyFrame(address: copy, length: bytes.count)
         }
+        hasEarlyFrames = !earlyFrames.isEmpty
         carefulSlices = .allocate(capacity: Self.carefulBatchMax)
         carefulFlooded = .allocate(capacity: Self.carefulBatchMax)
     }

@@ -104,9 +104,14 @@ struct RingBackend: ~Copyable, WorkerBackend {
     }
 
     func sendBatch(
-        descriptor: Int32, _ slices: UnsafeMutableBufferPointer<cshims_slice>
+        descriptor: Int32, transport: TransportKind,
+        _ slices: UnsafeMutableBufferPointer<cshims_slice>
     ) -> Int {
-        Int(cshims_socket_send_batch(descriptor, slices.baseAddress, UInt32(slices.count)))
+        let count = UInt32(slices.count)
+        return switch transport {
+        case .unixgram: Int(cshims_socket_send_batch(descriptor, slices.baseAddress, count))
+        case .tap: Int(cshims_tap_write_batch(descriptor, slices.baseAddress, count))
+        }
     }
 
     /// The errno that an event can carry; the sentences of `RingError` are for the start of the switch.

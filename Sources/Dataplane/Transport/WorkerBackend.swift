@@ -31,7 +31,8 @@ public protocol WorkerBackend: ~Copyable {
     mutating func armWake() -> Bool
     /// Cancels every request on the slot; the completion with `tag` is the last.
     mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool
-    /// Sends datagrams now, in order, up to the first refusal; the number sent, or -errno when it is none.
+    /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is none.
     mutating func sendBatch(
-        descriptor: Int32, _ slices: UnsafeMutableBufferPointer<cshims_slice>) -> Int
+        descriptor: Int32, transport: TransportKind,
+        _ slices: UnsafeMutableBufferPointer<cshims_slice>) -> Int
 }

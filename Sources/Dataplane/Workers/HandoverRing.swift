@@ -1,11 +1,22 @@
 // Frames on their way from the worker that received them to the worker that owns the egress port.
 //
-// A bounded single-producer single-consumer byte ring, one for each ordered pair of workers. The producer copies the
-// frame in; the consumer sends straight from the ring and releases the bytes when the kernel has taken them.
+// A bounded single-producer single-consumer byte ring, one for each ordered pair of workers. The
+// producer copies the frame in; the consumer sends straight from the ring and releases the bytes
+// when the kernel has taken them. All of it lies in one allocation, each line with one writer:
 //
-// Memory ordering: the producer writes a record and then stores `tail` with release; the consumer loads `tail` with
-// acquire and so sees the whole record. The consumer stores `head` with release after its last read of a record; the
-// producer loads `head` with acquire before it writes over those bytes. Each word has one writer and a line of its own.
+//     byte   0   shared tail                   written by the producer, read by both
+//     byte  64   shared head                   written by the consumer, read by both
+//     byte 128   tail, last head seen          the producer's own
+//     byte 192   cursor                        the consumer's own
+//     byte 256   the bytes
+//
+// Memory ordering: the producer writes a record and then stores the shared tail with release; the
+// consumer loads it with acquire and so sees the whole record. The consumer stores the shared head
+// with release after its last read of a record; the producer loads it with acquire before it writes
+// over those bytes.
+//
+// A struct over a pointer and not a class: workers call it for each frame, and a class would cost
+// reference counts and exclusivity checks there.
 
 internal import SwitchCore
 internal import Synchronization
@@ -18,7 +29,8 @@ struct HandoverRecord {
     var ingress: PortID
     /// The port that it goes out by, or `flood` for every eligible port of the consumer.
     var egress: UInt16
-    /// Generation of the egress port when the verdict was made. Of a flood: how many copies it stands for.
+    /// Generation of the egress port when the verdict was made. Of a flood: how many copies it
+    /// stands for.
     var generationOrCopies: UInt32
 
     static let flood = UInt16.max
@@ -27,91 +39,111 @@ struct HandoverRecord {
 
 /// A bounded byte ring from one worker to another.
 ///
-/// Thread-safety: `append` and `publish` from the producing worker only, `next` and `release` from the consuming
-/// worker only; the memory ordering above makes that enough, which is the argument for `@unchecked Sendable`.
-final class HandoverRing: @unchecked Sendable {
-    private static let line = 64
-    private static let headerLength = 16
+/// A handle: copies mean the same memory. Whoever made it calls `deallocate()` last.
+///
+/// Thread-safety: `append` and `publish` from the producing worker only, `next`, `isEmpty` and
+/// `release` from the consuming worker only; the memory ordering above makes that enough, which is
+/// the argument for `@unchecked Sendable`.
+struct HandoverRing: @unchecked Sendable {
+    private struct Producer {
+        var tail: UInt64 = 0
+        var knownHead: UInt64 = 0
+    }
+
+    private static var line: Int { 64 }
+    private static var headerLength: Int { 16 }
 
     private let memory: UnsafeMutableRawPointer
-    private let base: UnsafeMutableRawPointer
     private let capacity: UInt64
-    private let sharedTail: UnsafeMutablePointer<Atomic<UInt64>>
-    private let sharedHead: UnsafeMutablePointer<Atomic<UInt64>>
 
-    // Producer's own.
-    private var tail: UInt64 = 0
-    private var knownHead: UInt64 = 0
-    // Consumer's own, kept apart from the producer's line by the padding.
-    private var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) =
-        (0, 0, 0, 0, 0, 0, 0, 0)
-    private var cursor: UInt64 = 0
-
-    /// - Parameter capacity: bytes, a power of two.
+    /// - Parameter capacity: bytes, a power of two; a frame of up to half of it always fits sometime.
     init(capacity: Int) {
-        precondition(capacity & (capacity - 1) == 0)
+        precondition(capacity >= 64 && capacity & (capacity - 1) == 0)
         self.capacity = UInt64(capacity)
-        memory = .allocate(byteCount: capacity + 2 * Self.line, alignment: Self.line)
-        sharedTail = memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+        memory = .allocate(byteCount: capacity + 4 * Self.line, alignment: Self.line)
         sharedTail.initialize(to: Atomic(0))
-        sharedHead = (memory + Self.line).bindMemory(to: Atomic<UInt64>.self, capacity: 1)
         sharedHead.initialize(to: Atomic(0))
-        base = memory + 2 * Self.line
+        producer.initialize(to: Producer())
+        cursor.initialize(to: 0)
     }
 
-    deinit {
-        sharedTail.deinitialize(count: 1)
-        sharedHead.deinitialize(count: 1)
-        memory.deallocate()
-    }
+    /// Frees the memory. Nobody may use the ring afterwards.
+    func deallocate() { memory.deallocate() }
 
     /// Copies a frame in; the consumer sees it after `publish`.
     /// - Returns: false when there is no room.
     func append(_ record: HandoverRecord, frame: UnsafeRawPointer) -> Bool {
         let size = Self.size(of: record.length)
+        var tail = producer.pointee.tail
         var offset = tail & (capacity - 1)
         let gap = offset + size > capacity ? capacity - offset : 0
-        if tail &+ gap &+ size &- knownHead > capacity {
-            knownHead = sharedHead.pointee.load(ordering: .acquiring)
-            guard tail &+ gap &+ size &- knownHead <= capacity else { return false }
+        if tail &+ gap &+ size &- producer.pointee.knownHead > capacity {
+            // Pairs with the store in `release`.
+            let head = sharedHead.pointee.load(ordering: .acquiring)
+            producer.pointee.knownHead = head
+            guard tail &+ gap &+ size &- head <= capacity else { return false }
         }
         if gap > 0 {
             // Sizes are multiples of 16, so a gap always has room for a header.
-            write(HandoverRecord(length: 0, ingress: record.ingress, egress: HandoverRecord.skip, generationOrCopies: 0),
-                at: offset)
+            write(
+                HandoverRecord(
+                    length: 0, ingress: record.ingress, egress: HandoverRecord.skip,
+                    generationOrCopies: 0), at: offset)
             tail &+= gap
             offset = 0
         }
         write(record, at: offset)
-        (base + Int(offset) + Self.headerLength).copyMemory(from: frame, byteCount: Int(record.length))
-        tail &+= size
+        (base + Int(offset) + Self.headerLength).copyMemory(
+            from: frame, byteCount: Int(record.length))
+        producer.pointee.tail = tail &+ size
         return true
     }
 
     /// Shows the consumer everything appended so far.
-    func publish() { sharedTail.pointee.store(tail, ordering: .releasing) }
+    func publish() {
+        // Pairs with the loads in `next` and `isEmpty`.
+        sharedTail.pointee.store(producer.pointee.tail, ordering: .releasing)
+    }
 
-    /// The next record after those already taken, with the address of its frame; it stays until `release`.
+    /// The next record after those already taken, with the address of its frame; it stays until
+    /// `release`.
     func next() -> (record: HandoverRecord, frame: UnsafeRawPointer)? {
         let end = sharedTail.pointee.load(ordering: .acquiring)
-        while cursor != end {
-            let offset = Int(cursor & (capacity - 1))
+        while cursor.pointee != end {
+            let offset = Int(cursor.pointee & (capacity - 1))
             let record = base.load(fromByteOffset: offset, as: HandoverRecord.self)
             if record.egress == HandoverRecord.skip {
-                cursor &+= capacity - UInt64(offset)
+                cursor.pointee &+= capacity - UInt64(offset)
                 continue
             }
-            cursor &+= Self.size(of: record.length)
+            cursor.pointee &+= Self.size(of: record.length)
             return (record, UnsafeRawPointer(base + offset + Self.headerLength))
         }
         return nil
     }
 
     /// Gives the bytes of all records taken by `next` back to the producer.
-    func release() { sharedHead.pointee.store(cursor, ordering: .releasing) }
+    func release() {
+        // Pairs with the load in `append`.
+        sharedHead.pointee.store(cursor.pointee, ordering: .releasing)
+    }
 
     /// Whether the consumer has taken everything that was published. Call from the consumer.
-    var isEmpty: Bool { sharedTail.pointee.load(ordering: .acquiring) == cursor }
+    var isEmpty: Bool { sharedTail.pointee.load(ordering: .acquiring) == cursor.pointee }
+
+    private var sharedTail: UnsafeMutablePointer<Atomic<UInt64>> {
+        memory.assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+    private var sharedHead: UnsafeMutablePointer<Atomic<UInt64>> {
+        (memory + Self.line).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+    private var producer: UnsafeMutablePointer<Producer> {
+        (memory + 2 * Self.line).assumingMemoryBound(to: Producer.self)
+    }
+    private var cursor: UnsafeMutablePointer<UInt64> {
+        (memory + 3 * Self.line).assumingMemoryBound(to: UInt64.self)
+    }
+    private var base: UnsafeMutableRawPointer { memory + 4 * Self.line }
 
     private func write(_ record: HandoverRecord, at offset: UInt64) {
         base.storeBytes(of: record, toByteOffset: Int(offset), as: HandoverRecord.self)

@@ -119,6 +119,7 @@ extension Worker where Backend: ~Copyable {
             let connection = staged[position].connection
             if isFull(staged[position].failure) {
                 becomeCareful(connection)
+                if connection.pointee.retryAt <= now { refused(connection, staged[position].failure) }
                 enqueue(
                     sends[position].address, Int(sends[position].length), to: connection,
                     isFlooded: staged[position].isFlooded)
@@ -206,11 +207,6 @@ extension Worker where Backend: ~Copyable {
         listCongested(connection)
     }
 
-    /// Sends what careful ports still hold by address, before that memory is given back.
-    mutating func sendSlices() {
-        for position in 0..<congested.count { sendSlices(congested[position]) }
-    }
-
     /// Sends the slices of a careful port; what is refused moves into its queue.
     private mutating func sendSlices(_ connection: UnsafeMutablePointer<Connection>) {
         let count = connection.pointee.carefulCount
@@ -221,12 +217,13 @@ extension Worker where Backend: ~Copyable {
         while position < count, connection.pointee.state == .active {
             let result = backend.sendBatch(
                 descriptor: connection.pointee.descriptor,
+                transport: connection.pointee.transport,
                 UnsafeMutableBufferPointer(rebasing: slices[position...]))
             if result > 0 {
                 countSlices(slices[position..<(position + result)], connection)
                 position += result
             } else if isFull(Int32(result)) {
-                refused(connection)
+                refused(connection, Int32(result))
                 break
             } else {
                 countFailure(Int32(result), connection)
@@ -268,20 +265,22 @@ extension Worker where Backend: ~Copyable {
             connection.pointee.counters.add(dropped: isFlooded ? .floodLimited : .queueFull, 1)
             return
         }
-        if connection.pointee.retryAt == 0 { refused(connection) }
         listCongested(connection)
         gaugeQueue(connection)
     }
 
     /// Notes a refusal: the next try comes when the kernel reports room or the interval is over, and intervals double
     /// while there is no progress.
-    private mutating func refused(_ connection: UnsafeMutablePointer<Connection>) {
+    private mutating func refused(
+        _ connection: UnsafeMutablePointer<Connection>, _ result: Int32
+    ) {
         connection.pointee.lastRefusal = now
         connection.pointee.retryAt = now + connection.pointee.backoffNanoseconds
         connection.pointee.backoffNanoseconds = min(
             connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
-        // Only a socket that has just refused may be asked for room: any other says yes at once.
-        guard !connection.pointee.pollArmed else { return }
+        // Only a socket that has just said EAGAIN may be asked for room: any other says yes at once, also where the
+        // kernel lacks memory.
+        guard !connection.pointee.pollArmed, result == -EAGAIN else { return }
         connection.pointee.pollArmed = backend.armWritable(
             slot: UInt32(connection.pointee.port.index),
             tag: tag(CompletionKind.writable, connection))
@@ -291,6 +290,12 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.pollArmed = false
         connection.pointee.retryAt = min(connection.pointee.retryAt, now)
         connection.pointee.backoffNanoseconds = Connection.backoffMin
+    }
+
+    /// Sends the slices of every careful port. They point into receive buffers and rings of other workers, which
+    /// may go back only afterwards.
+    mutating func sendWaitingSlices() {
+        for position in 0..<congested.count { sendSlices(congested[position]) }
     }
 
     /// Sends from the queues of congested ports whose time has come, and lets go of those at ease.
@@ -325,7 +330,7 @@ extension Worker where Backend: ~Copyable {
                 gaugeQueue(connection)
             }
         }
-        guard now >= connection.pointee.retryAt else { return }
+        guard connection.pointee.queue.isEmpty || now >= connection.pointee.retryAt else { return }
         while !connection.pointee.queue.isEmpty, connection.pointee.state == .active {
             guard drainBatch(connection) else { return }
         }
@@ -337,19 +342,21 @@ extension Worker where Backend: ~Copyable {
     private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let count = connection.pointee.queue.gather(into: connection.pointee.carefulSlices)
         let slices = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulSlices[..<count])
-        let result = backend.sendBatch(descriptor: connection.pointee.descriptor, slices)
+        let result = backend.sendBatch(
+            descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
+            slices)
         if result > 0 {
             countSlices(slices[..<result], connection)
             connection.pointee.queue.removeFirst(result)
             connection.pointee.backoffNanoseconds = Connection.backoffMin
         } else if isFull(Int32(result)) {
-            refused(connection)
+            refused(connection, Int32(result))
         } else {
             connection.pointee.queue.removeFirst(1)
             countFailure(Int32(result), connection)
         }
         gaugeQueue(connection)
-        if result > 0 && result < count { refused(connection) }
+        if result > 0 && result < count { refused(connection, -EAGAIN) }
         return result == count || (result < 0 && !isFull(Int32(result)))
     }
 

@@ -26,7 +26,7 @@ extension Worker where Backend: ~Copyable {
     mutating func append(
         _ record: HandoverRecord, _ frame: UnsafeRawPointer, to worker: Int, copies: UInt64
     ) {
-        guard let ring = context.handover(from: index, to: worker), ring.append(record, frame: frame)
+        guard let ring = links.ring(to: worker), ring.append(record, frame: frame)
         else {
             block.add(dropped: .handoverFull, copies)
             return
@@ -37,31 +37,31 @@ extension Worker where Backend: ~Copyable {
 
     /// Shows the other workers what this turn handed over, and wakes those that sleep.
     mutating func announceHandovers() {
-        for worker in 0..<context.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
-            context.handover(from: index, to: worker)?.publish()
+        for worker in 0..<links.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
+            links.ring(to: worker)?.publish()
         }
         // Pairs with the fence between the flag and the look into the rings in `wait`: either that look sees the
         // records or this one sees the flag.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        for worker in 0..<context.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
-            if context.sleeping[worker].isSet { context.wakes[worker].signal() }
+        for worker in 0..<links.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
+            links.wakeIfSleeping(worker)
         }
         handedTo = 0
     }
 
     /// Sends what other workers handed over, straight from their rings.
     mutating func takeHandovers(_ table: UnsafePointer<ConnectionTable>) {
-        for worker in 0..<context.workerCount {
-            guard let ring = context.handover(from: worker, to: index), !ring.isEmpty else { continue }
+        for worker in 0..<links.workerCount {
+            guard let ring = links.ring(from: worker), !ring.isEmpty else { continue }
             var records = 0
             var copies: UInt64 = 0
             while records < Self.handoverBatchMax, let (record, frame) = ring.next() {
                 records += 1
                 copies += take(record, frame, table)
             }
-            // What is to be sent points into the ring: it must be sent or queued before the bytes go back.
+            // Staged sends and slices point into the ring: they must have finished before the bytes go back.
             flush()
-            sendSlices()
+            sendWaitingSlices()
             ring.release()
             block.add(.takenOver, copies)
         }

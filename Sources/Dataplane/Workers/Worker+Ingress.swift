@@ -8,7 +8,7 @@ extension Worker where Backend: ~Copyable {
     /// A frame whose memory is not a receive buffer.
     private static var noBuffer: UInt16 { .max }
 
-    /// Turns the completions at hand into `frames`.
+    /// Adds the completions at hand to `frames`, behind the early frames that a new table may have brought.
     mutating func gather() {
         for position in 0..<completionCount {
             let completion = completions[position]
@@ -62,7 +62,7 @@ extension Worker where Backend: ~Copyable {
         _ connection: UnsafeMutablePointer<Connection>, buffer: UInt16
     ) {
         frames[frameCount] = Frame(
-            address: UnsafeRawPointer(address), length: Int32(clamping: length),
+            address: UnsafeRawPointer(address), length: Int32(clamping: max(0, length)),
             ingress: connection.pointee.port, bufferID: buffer)
         frameCount += 1
     }
@@ -76,36 +76,32 @@ extension Worker where Backend: ~Copyable {
             // An empty datagram: the only receive that ends well without a buffer.
             connection.pointee.counters.add(.receivedFrames, 1)
             connection.pointee.counters.add(dropped: .runt, 1)
-        case ENOBUFS, ECANCELED, EINTR, EAGAIN, ECONNRESET: break
-        case ECONNREFUSED, ENOTCONN, EBADFD, ENODEV, EIO:
-            reportPeerGone(connection, errno: -completion.result)
+        case ENOBUFS, ENOMEM, ECANCELED, EINTR, EAGAIN, ECONNRESET: break
         default: reportPeerGone(connection, errno: -completion.result)
         }
     }
 
-    /// Forwards the frames that came with handshakes, in batches of their own: before anything that the ring receives
-    /// from their senders, whose receives are not armed yet.
-    mutating func forwardEarlyFrames(_ table: UnsafePointer<ConnectionTable>) {
-        while greeted.count > 0 {
-            let connection = greeted[greeted.count - 1]
-            greeted.remove(at: greeted.count - 1)
-            for position in connection.pointee.earlyFrames.indices {
-                if frameCount == frames.count { forwardBatch(table) }
-                let frame = connection.pointee.earlyFrames[position]
-                append(frame.address, length: frame.length, connection, buffer: Self.noBuffer)
-            }
+    /// Injects the frames that came with the handshake, before anything that the ring receives. What finds no room
+    /// beside the completions at hand makes batches of its own.
+    mutating func injectEarlyFrames(
+        _ connection: UnsafeMutablePointer<Connection>, _ table: UnsafePointer<ConnectionTable>
+    ) {
+        for position in connection.pointee.earlyFrames.indices {
+            if frameCount == frames.count - completionCount { forwardBatch(table) }
+            let frame = connection.pointee.earlyFrames[position]
+            append(frame.address, length: frame.length, connection, buffer: Self.noBuffer)
         }
-        if frameCount > 0 { forwardBatch(table) }
+        connection.pointee.hasEarlyFrames = false
     }
 
     private mutating func forwardBatch(_ table: UnsafePointer<ConnectionTable>) {
-        decide(table)
+        forward(table)
         flush()
-        sendSlices()
+        sendWaitingSlices()
         giveBuffersBack()
     }
 
-    /// Gives the batch's receive buffers back to the kernel; the sends have finished.
+    /// Gives the batch's receive buffers back to the kernel; the sends have finished and no slice is left.
     mutating func giveBuffersBack() {
         guard frameCount > 0 else { return }
         var last = connections[frames[0].ingress.index]

@@ -13,7 +13,28 @@ extension Worker where Backend: ~Copyable {
             let published = publishedConnection(at: position, table)
             if let connection = connections[position], connection != published { retire(connection) }
             if let published, connections[position] == nil { activate(published) }
+            if published == nil { retireUnseen(position, table) }
         }
+        // Only now: early frames may go to any of the new connections.
+        for position in 0..<connections.count {
+            guard let connection = connections[position], connection.pointee.hasEarlyFrames,
+                connection.pointee.state == .active
+            else { continue }
+            injectEarlyFrames(connection, table)
+        }
+    }
+
+    /// Reports a connection that came and went between two turns: its table was replaced before this worker read it.
+    private mutating func retireUnseen(_ position: Int, _ table: UnsafePointer<ConnectionTable>) {
+        let port = PortID(index: position)
+        guard let entry = table.pointee.entry(of: port), !entry.pointee.isAttached,
+            Int(entry.pointee.worker) == index,
+            entry.pointee.generation != seenGenerations[position]
+        else { return }
+        seenGenerations[position] = entry.pointee.generation
+        context.events[index].post(
+            DataPlaneEvent(
+                kind: .retired, port: port, generation: entry.pointee.generation, errno: 0))
     }
 
     private func publishedConnection(
@@ -28,30 +49,19 @@ extension Worker where Backend: ~Copyable {
     private mutating func activate(_ connection: UnsafeMutablePointer<Connection>) {
         let position = connection.pointee.port.index
         connections[position] = connection
+        seenGenerations[position] = connection.pointee.generation
         let result = backend.open(
             slot: UInt32(position), descriptor: connection.pointee.descriptor,
             buffers: &connection.pointee.buffers)
         guard result >= 0 else {
             connection.pointee.state = .abandoned
-            refuseEarlyFrames(connection)
             post(.activationFailed, connection, errno: -result)
             return
         }
         connection.pointee.isOpen = true
         connection.pointee.state = .active
-        if !connection.pointee.earlyFrames.isEmpty { greeted.append(connection) }
         listForArming(connection)
         post(.activated, connection, errno: 0)
-    }
-
-    /// Counts the frames that came with the handshake of a connection that cannot be used.
-    private func refuseEarlyFrames(_ connection: UnsafeMutablePointer<Connection>) {
-        for position in connection.pointee.earlyFrames.indices {
-            connection.pointee.counters.add(.receivedFrames, 1)
-            connection.pointee.counters.add(
-                .receivedBytes, UInt64(connection.pointee.earlyFrames[position].length))
-            connection.pointee.counters.add(dropped: .portRemoved, 1)
-        }
     }
 
     private mutating func retire(_ connection: UnsafeMutablePointer<Connection>) {
@@ -68,6 +78,7 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Arms the receives that ended in this turn, or were never armed, now that the buffers are back.
+    @inline(never)
     mutating func armReceives() {
         while arming.count > 0 {
             let connection = arming[arming.count - 1]
@@ -77,7 +88,10 @@ extension Worker where Backend: ~Copyable {
                     transport: connection.pointee.transport,
                     tag: tag(CompletionKind.receive, connection))
                 // Without room in the submission queue the next turn tries again.
-                guard connection.pointee.receiveArmed else { return }
+                guard connection.pointee.receiveArmed else {
+                    hasUnfinishedRequests = true
+                    return
+                }
             }
             connection.pointee.isListedForArming = false
             arming.remove(at: arming.count - 1)
@@ -85,6 +99,7 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Cancels the requests of retiring connections, and lets go of those whose last completion has been reaped.
+    @inline(never)
     mutating func retireConnections() {
         var position = 0
         while position < retiring.count {
@@ -95,6 +110,7 @@ extension Worker where Backend: ~Copyable {
                     tag: tag(CompletionKind.cancel, connection))
                 connection.pointee.cancelSubmitted = isStaged
                 connection.pointee.cancelPending = isStaged
+                if !isStaged { hasUnfinishedRequests = true }
             }
             guard isQuiet(connection) else {
                 position += 1

@@ -8,7 +8,8 @@
 //   4. gather   completions become frames with a known ingress port (Worker+Ingress);
 //   5. classify the batch (SwitchCore, pure);
 //   6. send     one SQE for each frame and egress port, executed inline by one enter, then settled: what the kernel
-//               refused is copied into the egress port's queue (Worker+Egress). Receive buffers go back;
+//               refused is copied into the egress port's queue (Worker+Egress). Only then, when nothing points
+//               into them any more, do the receive buffers go back;
 //   7. relieve  congested ports whose time has come, arm receives that ended;
 //   8. quiesce  the snapshot is forgotten.
 //
@@ -57,7 +58,9 @@ struct ConnectionList: ~Copyable {
 /// The data plane's loop over a backend: `RingBackend` in the switch, a simulated one in tests.
 struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     let index: Int
+    /// Keeps alive what `links` point to.
     let context: WorkerContext
+    let links: WorkerLinks
     let macTable: MACTable
     let counters: CounterTable
     /// Counters that belong to no port.
@@ -70,7 +73,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     /// The worker's connections by port index.
     let connections: UnsafeMutableBufferPointer<UnsafeMutablePointer<Connection>?>
-    var activeCount = 0
+    /// By port index, the last generation that this worker has had to do with.
+    let seenGenerations: UnsafeMutableBufferPointer<UInt32>
 
     let completions: UnsafeMutableBufferPointer<Completion>
     var completionCount = 0
@@ -84,46 +88,51 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     var congested: ConnectionList
     var arming: ConnectionList
-    /// Connections that were activated in this turn and brought frames with them.
-    var greeted: ConnectionList
     var retiring: ConnectionList
     /// Copies of one flooded frame by owner; zero between floods.
     let copiesTo: UnsafeMutableBufferPointer<UInt32>
     /// Workers that were handed a frame in this turn, one bit each.
     var handedTo: UInt64 = 0
+    /// Something found no room in the submission queue: the next turn must come without waiting.
+    var hasUnfinishedRequests = false
 
     /// Room for completions: those of one turn and, behind them, all that the ring's queue can hold.
     static var batchMax: Int { 2 * RingSizes.completions }
     /// Frames of a batch that may be held during an enter which also receives. Below it the system call saved counts
     /// more; above it a pool of 16 or 64 buffers would run dry, which ends its receive.
     static var heldFramesMax: Int { 16 }
+    /// Room for frames: one for each completion, and early frames beside them.
+    static var framesMax: Int { batchMax + 64 }
     /// Most sends in one enter.
     static var sendsMax: Int { RingSizes.submissions / 2 }
 
     init(index: Int, context: WorkerContext, backend: consuming Backend) {
         self.index = index
         self.context = context
+        links = WorkerLinks(index: index, context: context)
         self.backend = backend
         macTable = context.macTable
         counters = context.counters
         block = context.counters.workerBlock(index)
         connections = .allocate(capacity: context.portCapacity)
         connections.initialize(repeating: nil)
+        seenGenerations = .allocate(capacity: context.portCapacity)
+        seenGenerations.initialize(repeating: 0)
         completions = .allocate(capacity: Self.batchMax)
-        frames = .allocate(capacity: Self.batchMax)
-        verdicts = .allocate(capacity: Self.batchMax)
+        frames = .allocate(capacity: Self.framesMax)
+        verdicts = .allocate(capacity: Self.framesMax)
         sends = .allocate(capacity: Self.sendsMax)
         staged = .allocate(capacity: Self.sendsMax)
         copiesTo = .allocate(capacity: context.workerCount)
         copiesTo.initialize(repeating: 0)
         congested = ConnectionList(capacity: context.portCapacity)
         arming = ConnectionList(capacity: context.portCapacity)
-        greeted = ConnectionList(capacity: context.portCapacity)
         retiring = ConnectionList(capacity: context.portCapacity)
     }
 
     deinit {
         connections.deallocate()
+        seenGenerations.deallocate()
         completions.deallocate()
         frames.deallocate()
         verdicts.deallocate()
@@ -136,30 +145,28 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     mutating func turn() {
         if completionCount == 0 { wait() }
         now = backend.now()
-        let table = context.table.read()
-        if table.pointee.version != tableVersion {
-            reconcile(table)
-            forwardEarlyFrames(table)
-        }
+        hasUnfinishedRequests = false
+        let table = links.table.read()
+        if table.pointee.version != tableVersion { reconcile(table) }
 
         gather()
-        if frameCount > 0 { decide(table) }
-        if context.workerCount > 1 { takeHandovers(table) }
+        if frameCount > 0 { forward(table) }
+        if links.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes back first.
         flush(takingArrivals: frameCount < Self.heldFramesMax)
-        sendSlices()
+        sendWaitingSlices()
         giveBuffersBack()
 
-        relieveCongested()
-        armReceives()
-        retireConnections()
+        if congested.count > 0 { relieveCongested() }
+        if arming.count > 0 { armReceives() }
+        if retiring.count > 0 { retireConnections() }
         if handedTo != 0 { announceHandovers() }
         block.add(.turns, 1)
-        context.gracePeriod.quiescent(index)
+        links.gracePeriod.quiescent(index)
     }
 
-    /// Classifies the batch and stages what its verdicts ask for.
-    mutating func decide(_ table: UnsafePointer<ConnectionTable>) {
+    /// Classifies the batch and stages what follows from it.
+    mutating func forward(_ table: UnsafePointer<ConnectionTable>) {
         classify(
             frames: UnsafeBufferPointer(rebasing: frames[..<frameCount]), into: verdicts,
             table: table, macTable: macTable, now: tick, counters: counters)
@@ -171,24 +178,23 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     /// Blocks until something happens, offline, so that grace periods do not wait for an idle worker.
     private mutating func wait() {
-        let flag = context.sleeping[index]
-        flag.store(true)
-        context.gracePeriod.offline(index)
+        links.isWaiting.store(true)
+        links.gracePeriod.offline(index)
         // The flag before the look: whoever hands over after the look sees the flag and wakes us. Pairs with the fence
         // in `announceHandovers`.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        let mayBlock = !hasHandoversWaiting() && !context.stopping[index].isSet
+        let mayBlock = !hasUnfinishedRequests && !hasHandoversWaiting() && !links.stopping.isSet
         let timeout = relieveTimeout()
         _ = backend.enter(waitingFor: mayBlock ? 1 : 0, timeoutNanoseconds: timeout)
-        context.gracePeriod.online(index)
-        flag.store(false)
+        links.gracePeriod.online(index)
+        links.isWaiting.store(false)
         block.add(.wakeups, 1)
         completionCount = backend.reap(into: completions)
     }
 
     private func hasHandoversWaiting() -> Bool {
-        for other in 0..<context.workerCount {
-            if let ring = context.handover(from: other, to: index), !ring.isEmpty { return true }
+        for other in 0..<links.workerCount {
+            if let ring = links.ring(from: other), !ring.isEmpty { return true }
         }
         return false
     }

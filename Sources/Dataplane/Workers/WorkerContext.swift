@@ -6,9 +6,11 @@ internal import Synchronization
 
 /// A word with a cache line of its own.
 ///
-/// Thread-safety: the word is atomic and the memory lives as long as the object, which is the argument for
-/// `@unchecked Sendable`.
-final class SharedFlag: @unchecked Sendable {
+/// A handle: copies mean the same word. Whoever made it calls `deallocate()` last.
+///
+/// Thread-safety: the word is atomic and the memory lives until `deallocate()`, which is the argument
+/// for `@unchecked Sendable`.
+struct SharedFlag: @unchecked Sendable {
     private let memory: UnsafeMutablePointer<Atomic<UInt32>>
 
     init() {
@@ -17,10 +19,7 @@ final class SharedFlag: @unchecked Sendable {
         memory.initialize(to: Atomic(0))
     }
 
-    deinit {
-        memory.deinitialize(count: 1)
-        UnsafeMutableRawPointer(memory).deallocate()
-    }
+    func deallocate() { UnsafeMutableRawPointer(memory).deallocate() }
 
     func store(_ value: Bool) { memory.pointee.store(value ? 1 : 0, ordering: .releasing) }
     var isSet: Bool { memory.pointee.load(ordering: .acquiring) != 0 }
@@ -71,6 +70,8 @@ final class WorkerContext: Sendable {
         gracePeriod.deallocate()
         counters.deallocate()
         macTable.deallocate()
+        for flag in sleeping + stopping { flag.deallocate() }
+        for case let ring? in handovers { ring.deallocate() }
     }
 
     func handover(from: Int, to: Int) -> HandoverRing? { handovers[from * workerCount + to] }

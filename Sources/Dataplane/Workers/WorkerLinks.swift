@@ -1,0 +1,64 @@
+// What a worker touches of the other workers in every turn.
+//
+// `WorkerContext` holds the same things in arrays and objects, whose every use would count references.
+// A worker resolves them once into plain pointers; the context, which the worker keeps alive, owns
+// what they point to.
+
+internal import IORing
+internal import SwitchCore
+
+/// One worker's ways to the shared words and to the other workers.
+struct WorkerLinks: ~Copyable {
+    let workerCount: Int
+    let table: Published<ConnectionTable>
+    let gracePeriod: GracePeriod
+    /// Set when this worker shall end.
+    let stopping: SharedFlag
+    /// Set while this worker waits or is about to.
+    let isWaiting: SharedFlag
+
+    private let incoming: UnsafeMutableBufferPointer<HandoverRing?>
+    private let outgoing: UnsafeMutableBufferPointer<HandoverRing?>
+    private let sleeping: UnsafeMutableBufferPointer<SharedFlag>
+    private let wakes: UnsafeMutableBufferPointer<Unmanaged<Wake>>
+
+    /// Resolves the links of worker `index`.
+    /// - Precondition: the context outlives them.
+    init(index: Int, context: WorkerContext) {
+        let count = context.workerCount
+        workerCount = count
+        table = context.table
+        gracePeriod = context.gracePeriod
+        stopping = context.stopping[index]
+        isWaiting = context.sleeping[index]
+        incoming = .allocate(capacity: count)
+        outgoing = .allocate(capacity: count)
+        sleeping = .allocate(capacity: count)
+        wakes = .allocate(capacity: count)
+        for worker in 0..<count {
+            incoming.initializeElement(at: worker, to: context.handover(from: worker, to: index))
+            outgoing.initializeElement(at: worker, to: context.handover(from: index, to: worker))
+            sleeping.initializeElement(at: worker, to: context.sleeping[worker])
+            wakes.initializeElement(at: worker, to: .passUnretained(context.wakes[worker]))
+        }
+    }
+
+    deinit {
+        incoming.deallocate()
+        outgoing.deallocate()
+        sleeping.deallocate()
+        wakes.deallocate()
+    }
+
+    /// The ring of frames from `worker`; nil from the worker itself.
+    func ring(from worker: Int) -> HandoverRing? { incoming[worker] }
+
+    /// The ring of frames to `worker`; nil to the worker itself.
+    func ring(to worker: Int) -> HandoverRing? { outgoing[worker] }
+
+    /// Wakes `worker` if it waits or is about to.
+    func wakeIfSleeping(_ worker: Int) {
+        guard sleeping[worker].isSet else { return }
+        wakes[worker]._withUnsafeGuaranteedRef { $0.signal() }
+    }
+}

@@ -1,0 +1,68 @@
+// A worker's backend that passes everything on to a `SimulatedKernel`.
+
+import CShimsSystem
+import Dataplane
+import Glibc
+import IORing
+
+struct SimulatedBackend: WorkerBackend {
+    let kernel: SimulatedKernel
+    let peers: (Int32) -> SimulatedPeer?
+
+    func now() -> UInt64 { kernel.clock }
+
+    func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int {
+        for send in sends { _ = kernel.request(.send(send), mayRefuse: false) }
+        return sends.count
+    }
+
+    func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+        kernel.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+    }
+
+    func submit() -> Int32 { kernel.submit() }
+
+    func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int {
+        kernel.reap(into: completions)
+    }
+
+    func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
+        kernel.open(Int(slot), descriptor, &buffers)
+    }
+
+    func close(slot: UInt32, buffers: inout BufferRing) { kernel.close(Int(slot), &buffers) }
+
+    func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool {
+        kernel.request(.receive(Int(slot), tag))
+    }
+
+    func armWritable(slot: UInt32, tag: CompletionTag) -> Bool {
+        kernel.request(.poll(Int(slot), tag))
+    }
+
+    func armWake() -> Bool {
+        kernel.request(
+            .wake(CompletionTag(kind: CompletionKind.wake, port: 0, generation: 0, slot: 0)),
+            mayRefuse: false)
+    }
+
+    func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
+        kernel.request(.cancel(Int(slot), tag))
+    }
+
+    func sendBatch(
+        descriptor: Int32, transport: TransportKind,
+        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+    ) -> Int {
+        for slot in kernel.slots.values { kernel.takeBack(slot) }
+        guard let peer = peers(descriptor) else { return -Int(EBADF) }
+        let lengthMax = kernel.slots.values.first { $0.peer === peer }?.bufferLength ?? 0
+        for (index, slice) in slices.enumerated() {
+            let bytes = Array(
+                UnsafeRawBufferPointer(start: slice.address, count: Int(slice.length)))
+            let result = peer.offer(bytes, frameLengthMax: lengthMax - 1)
+            if result < 0 { return index > 0 ? index : Int(result) }
+        }
+        return slices.count
+    }
+}
