@@ -1,0 +1,64 @@
+// io_uring as a worker's backend, counting the system calls of the turn.
+
+import CShimsSystem
+import IORing
+
+@testable import Dataplane
+
+struct CountingBackend: ~Copyable, WorkerBackend {
+    private var ring: RingBackend
+    /// io_uring_enter calls.
+    private(set) var enters = 0
+    /// sendmmsg calls.
+    private(set) var batches = 0
+
+    init(ring: consuming RingBackend) { self.ring = ring }
+
+    mutating func now() -> UInt64 { ring.now() }
+
+    mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int { ring.stage(sends) }
+
+    mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+        enters += 1
+        return ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+    }
+
+    mutating func submit() -> Int32 {
+        enters += 1
+        return ring.submit()
+    }
+
+    mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int {
+        ring.reap(into: completions)
+    }
+
+    mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
+        ring.open(slot: slot, descriptor: descriptor, buffers: &buffers)
+    }
+
+    mutating func close(slot: UInt32, buffers: inout BufferRing) {
+        ring.close(slot: slot, buffers: &buffers)
+    }
+
+    mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool {
+        ring.armReceive(slot: slot, transport: transport, tag: tag)
+    }
+
+    mutating func armWritable(slot: UInt32, tag: CompletionTag) -> Bool {
+        ring.armWritable(slot: slot, tag: tag)
+    }
+
+    mutating func armWake() -> Bool { ring.armWake() }
+
+    mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
+        ring.cancelAll(slot: slot, tag: tag)
+    }
+
+    mutating func sendBatch(
+        descriptor: Int32, transport: TransportKind,
+        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+    ) -> Int {
+        batches += 1
+        return ring.sendBatch(descriptor: descriptor, transport: transport, slices)
+    }
+}

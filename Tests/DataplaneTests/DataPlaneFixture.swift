@@ -1,0 +1,134 @@
+// A real data plane with socket pairs for peers.
+
+import CShimsSystem
+import Dataplane
+import Glibc
+import Support
+import SwitchCore
+import Testing
+
+/// Whether this system has the io_uring that the data plane needs; tests of it are skipped otherwise.
+let hasRing: Bool = {
+    guard let plane = try? DataPlane(DataPlaneSettings(portCapacity: 2, macLimit: 16), seed: 1)
+    else { return false }
+    plane.stop()
+    return true
+}()
+
+/// A data plane, the ends of its ports, and Control's part played by the calling thread.
+final class DataPlaneFixture {
+    let plane: DataPlane
+    private(set) var events: [DataPlaneEvent] = []
+    /// The peers' ends by port; -1: not attached.
+    private(set) var ends: [Int32]
+    private var switchEnds: [Int32]
+
+    init(ports: Int, workers: Int = 1) throws {
+        plane = try DataPlane(
+            DataPlaneSettings(
+                workers: workers, portCapacity: ports, macLimit: 1024, handoverBytes: 1 << 18),
+            seed: 7)
+        ends = Array(repeating: -1, count: ports)
+        switchEnds = ends
+    }
+
+    static func station(_ port: Int) -> MACAddress { Support.station(port + 1) }
+
+    /// A frame from the station of a port to that of another, or to all.
+    static func frame(from port: Int, to destination: Int?, length: Int = 100) -> [UInt8] {
+        FrameBuilder(
+            destination: destination.map(station) ?? .broadcast, source: station(port),
+            length: length
+        ).bytes
+    }
+
+    func attach(_ port: Int, sendBuffer: Int32 = 1 << 20, earlyFrames: [[UInt8]] = []) throws {
+        var pair: [Int32] = [-1, -1]
+        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
+        for descriptor in pair {
+            var size = sendBuffer
+            setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4)
+        }
+        (switchEnds[port], ends[port]) = (pair[0], pair[1])
+        try plane.attach(
+            ConnectionSettings(
+                port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
+                frameLengthMax: 1518, queueBytes: 1 << 18, queueDelayNanoseconds: 5_000_000,
+                earlyFrames: earlyFrames))
+    }
+
+    /// Closes the peer's end alone.
+    func hangUp(_ port: Int) {
+        close(ends[port])
+        ends[port] = -1
+    }
+
+    /// Detaches a port and waits until its descriptor may be closed.
+    func detach(_ port: Int) throws {
+        plane.detach(port: PortID(index: port))
+        let before = events.count
+        try wait("port \(port) retired") {
+            self.events[before...].contains { $0.kind == .retired && $0.port.index == port }
+        }
+        closeEnds(port)
+    }
+
+    /// Closes the ends of a port whose retirement has been seen already.
+    func closeEnds(_ port: Int) {
+        close(switchEnds[port])
+        if ends[port] >= 0 { close(ends[port]) }
+        (switchEnds[port], ends[port]) = (-1, -1)
+    }
+
+    func stop() throws {
+        for port in ends.indices where switchEnds[port] >= 0 { try detach(port) }
+        try wait("the last tables reclaimed") { !self.isWaiting }
+        plane.stop()
+    }
+
+    private var isWaiting = false
+
+    /// Handles events until `condition` holds.
+    func wait(_ what: String, seconds: Int = 30, until condition: () -> Bool) throws {
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(seconds)
+        while true {
+            isWaiting = plane.drainEvents { events.append($0) }
+            if condition() { return }
+            try #require(clock.now < end, "waited in vain for: \(what)")
+            var poll = pollfd(fd: plane.eventDescriptor, events: Int16(POLLIN), revents: 0)
+            _ = Glibc.poll(&poll, 1, 1)
+        }
+    }
+
+    /// Sends as a port's peer; false when the socket is full.
+    func send(_ bytes: [UInt8], from port: Int) -> Bool {
+        Glibc.send(ends[port], bytes, bytes.count, Int32(MSG_DONTWAIT)) == bytes.count
+    }
+
+    /// What a port's peer receives next, waiting a while for it; nil: nothing came.
+    func receive(_ port: Int, milliseconds: Int32 = 2000) -> [UInt8]? {
+        var poll = pollfd(fd: ends[port], events: Int16(POLLIN), revents: 0)
+        guard Glibc.poll(&poll, 1, milliseconds) == 1 else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        let count = recv(ends[port], &buffer, buffer.count, Int32(MSG_DONTWAIT))
+        return count < 0 ? nil : Array(buffer[..<count])
+    }
+
+    /// Waits until every frame that came in is accounted for.
+    func expectBalance(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try wait("balanced books") { self.plane.counters.snapshot().isBalanced }
+        let sum = plane.counters.snapshot()
+        #expect(sum.isBalanced, sourceLocation: sourceLocation)
+    }
+}
+
+/// How many descriptors the process has open.
+func openDescriptorCount() -> Int {
+    guard let directory = opendir("/proc/self/fd") else { return -1 }
+    defer { closedir(directory) }
+    var count = 0
+    while readdir(directory) != nil { count += 1 }
+    return count
+}
