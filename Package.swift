@@ -68,9 +68,13 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "IORingTests", dependencies: ["IORing", "CShimsRing"], swiftSettings: houseRules),
+        // Counts the allocations of the test program's threads.
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
             name: "DataplaneTests",
-            dependencies: ["Dataplane", "SwitchCore", "IORing", "Support", "CShimsSystem"],
+            dependencies: [
+                "Dataplane", "SwitchCore", "IORing", "Support", "CShimsSystem", "AllocationCounter",
+            ],
             swiftSettings: houseRules),
         .testTarget(
             name: "ControlTests",
@@ -87,7 +91,8 @@ let package = Package(
 
         // Measuring tools: traffic generator, and the C cables that the switch is held against.
         .executableTarget(
-            name: "micro", dependencies: ["SwitchCore", "Support"], path: "bench/micro",
+            name: "micro", dependencies: ["Dataplane", "SwitchCore", "Support"],
+            path: "bench/micro",
             swiftSettings: houseRules),
         .executableTarget(name: "loadgen", path: "bench/loadgen"),
         .executableTarget(
