@@ -118,8 +118,8 @@ public final class DataPlane {
                 throw DataPlaneError(description: "\(error)")
             }
             throw DataPlaneError(
-                description: "cannot start the thread of a worker: the limit of processes is reached; raise it "
-                    + "with `ulimit -u`, or TasksMax= in a systemd unit")
+                description: "cannot start the thread of a worker: the limit of processes is "
+                    + "reached; raise it with `ulimit -u`, or TasksMax= in a systemd unit")
         }
     }
 

@@ -1,3 +1,5 @@
+// The log before a reader that is slow, has stopped, or has gone away.
+
 import Glibc
 import Testing
 
@@ -10,7 +12,8 @@ struct LogOutletTests {
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)
         defer { for end in ends { close(end) } }
-        try #require(fcntl(ends[1], 1031 /* F_SETPIPE_SZ */, 4096) >= 4096)
+        // F_SETPIPE_SZ, which the C library shows to GNU programs only.
+        try #require(fcntl(ends[1], 1031, 4096) >= 4096)
         try body(ends[0], ends[1])
     }
 

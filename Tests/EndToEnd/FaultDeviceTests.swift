@@ -98,7 +98,8 @@ extension EndToEnd {
             #expect(try await !devices(namespace).contains("rsfault0"))
         }
 
-        @Test func `a namespace that is deleted under a port leaves the others alone`() async throws {
+        @Test func `a namespace that is deleted under a port leaves the others alone`() async throws
+        {
             var namespace: NetworkNamespace? = try NetworkNamespace("device")
             let lan = try await SwitchProcess(
                 tap(try #require(namespace)) + Hardship.port("a") + Hardship.port("b"))

@@ -1,4 +1,5 @@
-// A running switch to which bad things happen: it is killed, stopped, told nonsense, not listened to.
+// A running switch to which bad things happen: it is killed, stopped, told nonsense, not listened
+// to.
 
 import Control
 import Foundation
@@ -74,7 +75,9 @@ extension EndToEnd {
             #expect(!FileManager.default.fileExists(atPath: path))
         }
 
-        @Test func `a path that somebody took meanwhile is theirs until they leave it`() async throws {
+        @Test func `a path that somebody took meanwhile is theirs until they leave it`()
+            async throws
+        {
             let lan = try await SwitchProcess(Hardship.port("a"))
             let path = lan.socket("a.sock")
             try #require(unlink(path) == 0)
@@ -84,7 +87,8 @@ extension EndToEnd {
             }
             #expect(
                 report.ports[0].lastError
-                    == "another process listens on \(path): stop it, or give this port another path")
+                    == "another process listens on \(path): stop it, or give this port another path"
+            )
             thief.leave()
             try await lan.waitUntil("the path is taken back", within: .seconds(5)) {
                 $0.ports[0].state == .listening && $0.ports[0].lastError == nil
@@ -92,7 +96,9 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test func `without standard error nothing is written where it does not belong`() async throws {
+        @Test func `without standard error nothing is written where it does not belong`()
+            async throws
+        {
             let lan = try await SwitchProcess(
                 Hardship.port("a"), under: Hardship.redirected("<&- >&- 2>&-"))
             let peer = try FaultPeer(at: lan.directory.file("peer"))
@@ -185,7 +191,8 @@ extension EndToEnd {
             while true {
                 let names = try FileManager.default.contentsOfDirectory(atPath: threads)
                 let areStopped = names.allSatisfy { name in
-                    let line = try? String(contentsOfFile: "\(threads)/\(name)/stat", encoding: .utf8)
+                    let line = try? String(
+                        contentsOfFile: "\(threads)/\(name)/stat", encoding: .utf8)
                     // The state follows the name, which may hold anything, in its parentheses.
                     return line?.split(separator: ")").last?.hasPrefix(" T") == true
                 }

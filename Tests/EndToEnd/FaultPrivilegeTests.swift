@@ -114,7 +114,7 @@ extension EndToEnd {
             let directory = try Hardship.directoryOfNobody()
             let count = 64
             let lan = try await SwitchProcess(
-                "[[port]]\nname = \"p{n}\"\ncount = \(count)\ntype = \"unixgram\"\nmode = \"0666\"\n",
+                Hardship.port("p{n}") + "count = \(count)\n",
                 in: directory,
                 under: Hardship.limited("memlock=262144:262144") + Hardship.unprivileged)
             let peers = try (1...count).map { try FaultPeer(at: directory.file("peer\($0)")) }
@@ -185,14 +185,15 @@ extension EndToEnd {
                 #expect(
                     start
                         == .error(
-                            "io_uring is blocked by a seccomp filter, as containers have (\(name)): "
-                                + "allow io_uring_setup, io_uring_enter and io_uring_register in "
-                                + "its profile; with docker or podman, --security-opt "
+                            "io_uring is blocked by a seccomp filter, as containers have "
+                                + "(\(name)): allow io_uring_setup, io_uring_enter and "
+                                + "io_uring_register in its profile; with docker or podman, --security-opt "
                                 + "seccomp=PROFILE.json (or seccomp=unconfined)"))
             }
         }
 
-        @Test func `a peer that the switch cannot answer is refused with who, where and what to do`()
+        @Test
+        func `a peer that the switch cannot answer is refused with who, where and what to do`()
             async throws
         {
             let directory = try Hardship.directoryOfNobody()
@@ -244,7 +245,8 @@ extension EndToEnd {
                 };
                 struct sock_fprog program = {sizeof code / sizeof *code, code};
                 prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-                if (count < 3 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 3;
+                if (count < 3 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+                    return 3;
                 execv(arguments[2], arguments + 2);
                 return 4;
             }

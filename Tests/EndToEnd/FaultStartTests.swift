@@ -30,8 +30,9 @@ extension EndToEnd {
             #expect(
                 second
                     == .error(
-                        "another switch (pid \(first.process.pid)) runs in \(first.directory.path): "
-                            + "stop it, or give this one a runtime_dir of its own"))
+                        "another switch (pid \(first.process.pid)) runs in "
+                            + "\(first.directory.path): stop it, or give this one a "
+                            + "runtime_dir of its own"))
             #expect(try await first.port("a").state == .listening)
             try await first.stop()
         }
@@ -61,8 +62,9 @@ extension EndToEnd {
                 $0.ports[0].state == .attached
             }
             try await lan.stop()
-            #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
-                == ["lock", "peer", "ringswitch.toml"])
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
+                    == ["lock", "peer", "ringswitch.toml"])
         }
 
         @Test func `a file that is no socket is left alone`() async throws {
@@ -86,8 +88,9 @@ extension EndToEnd {
             #expect(
                 start
                     == .error("port c: the directory of \(path) does not exist: create it first"))
-            #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
-                == ["lock", "ringswitch.toml"])
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
+                    == ["lock", "ringswitch.toml"])
         }
 
         @Test func `a runtime directory whose sockets have no room in an address is refused`()

@@ -1,11 +1,13 @@
 // Where lines of the log leave the process.
 //
-// Whoever reads standard error may stop reading: a pipe of 64 KiB then fills up, and a write would block the one thread
-// of control for good; no peer would be attached and no signal obeyed. So a line is written when poll(2) says that there
-// is room. It waits for room for a moment only, and once a line was lost the next ones do not wait at all. The first line
-// that leaves afterwards is preceded by one that says how many were lost.
+// Whoever reads standard error may stop reading: a pipe of 64 KiB then fills up, and a write would
+// block the one thread of control for good; no peer would be attached and no signal obeyed. So a
+// line is written when poll(2) says that there is room. It waits for room for a moment only, and
+// once a line was lost the next ones do not wait at all. The first line that leaves afterwards is
+// preceded by one that says how many were lost.
 //
-// The descriptor cannot be made non-blocking: the flag would be that of everybody who shares the pipe or terminal.
+// The descriptor cannot be made non-blocking: the flag would be that of everybody who shares the
+// pipe or terminal.
 
 import Glibc
 internal import Synchronization
@@ -58,7 +60,9 @@ final class LogOutlet: Sendable {
                 var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 let isReady = poll(&entry, 1, patience) > 0
                 let written =
-                    isReady ? Glibc.write(descriptor, rest.baseAddress, min(rest.count, Self.chunkLength)) : 0
+                    isReady
+                    ? Glibc.write(descriptor, rest.baseAddress, min(rest.count, Self.chunkLength))
+                    : 0
                 if written < 0 && errno == EINTR { continue }
                 // A log that cannot be written has nowhere to be reported.
                 guard written > 0 else { return rest.count == bytes.count ? .nothing : .torn }

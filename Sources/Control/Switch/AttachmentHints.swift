@@ -19,13 +19,20 @@ enum AttachmentHints {
             Ports, one virtual machine each:
             \(list)
 
-            QEMU:     qemu-system-x86_64 ... -device virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01 \\
-                        -netdev dgram,id=n0,local.type=unix,local.path=/tmp/qemu-\(first.name).sock,remote.type=unix,remote.path=\(first.path)
+            QEMU:     qemu-system-x86_64 ... \
+            -device virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01 \\
+                        -netdev dgram,id=n0,local.type=unix,\
+            local.path=/tmp/qemu-\(first.name).sock,\
+            remote.type=unix,remote.path=\(first.path)
             libkrun:  krun_add_net_unixgram(ctx, "\(first.path)", -1, mac, 0, NET_FLAG_VFKIT)
-            krunkit:  krunkit ... --device virtio-net,type=unixgram,path=\(first.path),mac=52:54:00:00:00:01,offloading=off,vfkitMagic=on
-            A namespace, to try it:  ringswitch attach \(first.path) --address 192.168.127.2/24 -- bash
+            krunkit:  krunkit ... \
+            --device virtio-net,type=unixgram,path=\(first.path),\
+            mac=52:54:00:00:00:01,offloading=off,vfkitMagic=on
+            A namespace, to try it:  \
+            ringswitch attach \(first.path) --address 192.168.127.2/24 -- bash
 
-            Give every machine a MAC address of its own. `ringswitch status` shows who is attached; Ctrl-C ends the switch.
+            Give every machine a MAC address of its own. \
+            `ringswitch status` shows who is attached; Ctrl-C ends the switch.
             """
     }
 }

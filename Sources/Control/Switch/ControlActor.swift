@@ -1,19 +1,21 @@
 // The one thread of control: everything that decides about ports happens here, in order.
 //
-// It is a global actor whose executor is a serial dispatch queue, so that dispatch sources (a socket is readable, a
-// process ended, a timer fired) run on the actor already and need no hop.
+// It is a global actor whose executor is a serial dispatch queue, so that dispatch sources (a
+// socket is readable, a process ended, a timer fired) run on the actor already and need no hop.
 
 internal import Dispatch
 
 /// Isolates the control plane: port lifecycle, reload, reports.
 @globalActor
 public actor ControlActor {
+    /// The one instance, as a global actor has.
     public static let shared = ControlActor()
 
     /// The queue that the actor runs on; for dispatch sources.
     static let queue = DispatchQueue(label: "ringswitch.control")
     private static let executor = QueueExecutor(queue: queue)
 
+    /// Runs the actor on `queue`.
     public nonisolated var unownedExecutor: UnownedSerialExecutor {
         Self.executor.asUnownedSerialExecutor()
     }
@@ -42,7 +44,9 @@ private final class QueueExecutor: SerialExecutor {
         queue.async { job.runSynchronously(on: executor) }
     }
 
-    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        UnownedSerialExecutor(ordinary: self)
+    }
 
     func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
 }

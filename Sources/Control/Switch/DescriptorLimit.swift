@@ -1,11 +1,12 @@
-// How many files the process may open. The usual soft limit of 1024 protects programs that use select(2), which this one
-// does not; the hard limit is what the administrator means.
+// How many files the process may open. The usual soft limit of 1024 protects programs that use
+// select(2), which this one does not; the hard limit is what the administrator means.
 
 internal import Glibc
 
 /// The limit of open files, RLIMIT_NOFILE.
 enum DescriptorLimit {
-    /// Descriptors beside those of ports: rings, events, the control socket and its connections, the log.
+    /// Descriptors beside those of ports: rings, events, the control socket and its connections,
+    /// the log.
     private static let base = 64
 
     /// Raises the soft limit to the hard one.
@@ -20,13 +21,17 @@ enum DescriptorLimit {
         }
         guard limit.rlim_cur < rlim_t(needed) else { return }
         throw SwitchError(
-            "the limit of \(limit.rlim_cur) open files (RLIMIT_NOFILE) is too low: this configuration "
-                + "needs \(needed); raise it with `ulimit -Hn`, or LimitNOFILE= in a systemd unit")
+            "the limit of \(limit.rlim_cur) open files (RLIMIT_NOFILE) is too low: this "
+                + "configuration needs \(needed); raise it with `ulimit -Hn`, or "
+                + "LimitNOFILE= in a systemd unit")
     }
 
-    /// A unixgram port has a socket and its peer's pidfd, a TAP port the device and a netlink socket. The kernel also
-    /// demands that the ring's table of files, one for each port that there could be, keeps to the limit.
+    /// A unixgram port has a socket and its peer's pidfd, a TAP port the device and a netlink
+    /// socket. The kernel also demands that the ring's table of files, one for each port that there
+    /// could be, keeps to the limit.
     private static func need(of configuration: Configuration) -> Int {
-        max(Configuration.portLimit, base + 8 * configuration.workers + 2 * configuration.ports.count)
+        max(
+            Configuration.portLimit,
+            base + 8 * configuration.workers + 2 * configuration.ports.count)
     }
 }

@@ -12,9 +12,11 @@ protocol ManagedPort: AnyObject, Sendable {
     func open() throws(PortError)
     /// Takes an event of the port's connection.
     func handle(_ event: DataPlaneEvent)
-    /// Looks after the port, about once a second: peers that cannot be watched, failures to be mended.
+    /// Looks after the port, about once a second: peers that cannot be watched, failures to be
+    /// mended.
     func tend()
-    /// Lets go of everything; returns when the data plane has let go too. May be called again meanwhile.
+    /// Lets go of everything; returns when the data plane has let go too. May be called again
+    /// meanwhile.
     func close() async
     /// The part of the port's status that only the port knows.
     func describe(into status: inout PortStatus)
@@ -39,9 +41,11 @@ protocol PortHost: AnyObject {
 /// How much a line of a port matters.
 enum PortLogLevel { case info, warning, error }
 
-/// What the ring says when it does not take a port's descriptor, with the remedy where there is one.
+/// What the ring says when it does not take a port's descriptor, with the remedy where there is
+/// one.
 func ringRefusal(_ errno: Int32, of subject: String) -> String {
     guard errno == ENOMEM else { return "the ring refused \(subject): \(SystemText.reason(errno))" }
-    return "the ring refused \(subject): out of memory, or of locked memory (RLIMIT_MEMLOCK): raise it with "
-        + "`ulimit -l`, or LimitMEMLOCK= in a systemd unit"
+    return
+        "the ring refused \(subject): out of memory, or of locked memory (RLIMIT_MEMLOCK): "
+        + "raise it with `ulimit -l`, or LimitMEMLOCK= in a systemd unit"
 }

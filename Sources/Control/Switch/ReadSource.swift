@@ -1,8 +1,9 @@
 // What the control plane waits for, as dispatch sources on its queue.
 //
-// A descriptor that is closed while a source still watches it is a trap: its number may belong to another socket before
-// the source lets go, and then the newcomer is the one that nobody watches any more. So whoever closes a descriptor
-// waits for `end`, or has the source keep the object that owns it.
+// A descriptor that is closed while a source still watches it is a trap: its number may belong to
+// another socket before the source lets go, and then the newcomer is the one that nobody watches
+// any more. So whoever closes a descriptor waits for `end`, or has the source keep the object that
+// owns it.
 
 internal import Dispatch
 
@@ -12,15 +13,15 @@ final class ReadSource {
     private let source: any DispatchSourceRead
     private let ended = Gate()
 
-    /// - Parameters:
-    ///   - descriptor: to be closed only after the end of the source.
-    ///   - owner: an object that is kept until the end of the source, for example the descriptor's own.
-    ///   - body: reads what is there; it is called again while something is left.
+    /// - Parameters: - descriptor: to be closed only after the end of the source. - owner: an
+    ///   object that is kept until the end of the source, for example the descriptor's own. - body:
+    ///   reads what is there; it is called again while something is left.
     init(
         descriptor: Int32, keeping owner: (any Sendable)? = nil,
         _ body: @escaping @ControlActor @Sendable () -> Void
     ) {
-        source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: ControlActor.queue)
+        source = DispatchSource.makeReadSource(
+            fileDescriptor: descriptor, queue: ControlActor.queue)
         source.setEventHandler { ControlActor.assumeIsolated { body() } }
         source.setCancelHandler { [ended] in
             ControlActor.assumeIsolated { ended.open() }

@@ -8,13 +8,15 @@ internal import Glibc
 /// The lock's file holds the pid of the switch, and is empty after a clean end.
 final class RuntimeDirectory {
     let path: String
-    /// Whether the switch that lived here before was killed: the kernel may still be busy with what it held.
+    /// Whether the switch that lived here before was killed: the kernel may still be busy with what
+    /// it held.
     let wasAbandoned: Bool
     private let lock: Int32
 
     /// Makes the directory where it is missing, and takes its lock.
     ///
-    /// A directory of a user is private (0700) and must belong to that user, since its name in /tmp can be guessed.
+    /// A directory of a user is private (0700) and must belong to that user, since its name in /tmp
+    /// can be guessed.
     init(path: String) throws(SwitchError) {
         try Self.make(path)
         self.path = path
@@ -45,8 +47,8 @@ final class RuntimeDirectory {
         let result = cshims_file_lock(lock)
         if result == -EWOULDBLOCK {
             throw SwitchError(
-                "another switch\(owner.map { " (pid \($0))" } ?? "") runs in \(path): stop it, or give this one a "
-                    + "runtime_dir of its own")
+                "another switch\(owner.map { " (pid \($0))" } ?? "") runs in \(path): stop "
+                    + "it, or give this one a runtime_dir of its own")
         }
         guard result >= 0 else {
             throw SwitchError("cannot lock \(file): \(SystemText.reason(-result))")
@@ -64,12 +66,15 @@ final class RuntimeDirectory {
         if code != 0 && code != EEXIST {
             let remedy =
                 code == EACCES
-                ? "; set runtime_dir to a directory of uid \(user), or have root make this one for it" : ""
-            throw SwitchError("cannot make the runtime directory \(path): \(SystemText.reason(code))\(remedy)")
+                ? "; set runtime_dir to a directory of uid \(user), or have root make this one "
+                    + "for it" : ""
+            throw SwitchError(
+                "cannot make the runtime directory \(path): \(SystemText.reason(code))\(remedy)")
         }
         var link = stat()
         var state = stat()
-        guard lstat(path, &link) == 0, stat(path, &state) == 0, state.st_mode & S_IFMT == S_IFDIR else {
+        guard lstat(path, &link) == 0, stat(path, &state) == 0, state.st_mode & S_IFMT == S_IFDIR
+        else {
             throw SwitchError("\(path) is not a directory")
         }
         // Whoever made the link can point it elsewhere.

@@ -1,13 +1,15 @@
 // Reload: read the configuration again and apply the difference, all or nothing.
 //
-// New ports are opened before old ones are closed, so that a failure costs nobody a frame. Where a new port needs the
-// path or the device of an old one (a port that changed another key, was renamed, or swapped paths with its neighbour),
-// the old one has to go first, and is opened as it was should anything fail after that.
+// New ports are opened before old ones are closed, so that a failure costs nobody a frame. Where a
+// new port needs the path or the device of an old one (a port that changed another key, was
+// renamed, or swapped paths with its neighbour), the old one has to go first, and is opened as it
+// was should anything fail after that.
 
 internal import Logging
 internal import SwitchCore
 
 extension Switch: SwitchInterface {
+    /// See `SwitchInterface`.
     public func reload() async throws(ControlError) -> ReloadReport {
         guard reloadEnd == nil else { throw ControlError(.conflict, "another reload is under way") }
         guard !isClosing else { throw ControlError(.conflict, "the switch is ending") }
@@ -21,12 +23,18 @@ extension Switch: SwitchInterface {
         let next = reachable(file)
         let change = ConfigurationChange(from: configuration, to: next)
         let replacements = change.replaced.map(\.new)
-        try await apply(opening: change.added + replacements, closing: change.removed + change.replaced.map(\.old))
+        try await apply(
+            opening: change.added + replacements,
+            closing: change.removed + change.replaced.map(\.old))
         configuration = next
         sortPorts()
         for port in change.added { logger.info("port added", metadata: ["port": "\(port.name)"]) }
-        for port in replacements { logger.info("port replaced", metadata: ["port": "\(port.name)"]) }
-        for port in change.removed { logger.info("port removed", metadata: ["port": "\(port.name)"]) }
+        for port in replacements {
+            logger.info("port replaced", metadata: ["port": "\(port.name)"])
+        }
+        for port in change.removed {
+            logger.info("port removed", metadata: ["port": "\(port.name)"])
+        }
         return ReloadReport(
             added: change.added.map(\.name), removed: change.removed.map(\.name),
             replaced: replacements.map(\.name), unchanged: change.unchanged.map(\.name),
@@ -47,7 +55,8 @@ extension Switch: SwitchInterface {
         let directory = file.runtimeDirectory + "/"
         // Relative paths stay where the switch lives.
         next.ports = file.ports.map { port in
-            guard case .unixgram(var settings) = port.kind, settings.path.hasPrefix(directory) else {
+            guard case .unixgram(var settings) = port.kind, settings.path.hasPrefix(directory)
+            else {
                 return port
             }
             settings.path = next.runtimeDirectory + "/" + settings.path.dropFirst(directory.count)
@@ -122,7 +131,9 @@ extension Switch: SwitchInterface {
     private func sortPorts() {
         var order: [String: Int] = [:]
         for (position, port) in configuration.ports.enumerated() { order[port.name] = position }
-        ports.sort { order[$0.configuration.name, default: 0] < order[$1.configuration.name, default: 0] }
+        ports.sort {
+            order[$0.configuration.name, default: 0] < order[$1.configuration.name, default: 0]
+        }
     }
 
     func port(named name: String) -> (any ManagedPort)? {

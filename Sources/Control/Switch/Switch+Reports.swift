@@ -9,6 +9,7 @@ internal import SwitchCore
 internal import Synchronization
 
 extension Switch {
+    /// See `SwitchInterface`.
     public func status() async -> StatusReport {
         let counters = dataPlane.counters
         return StatusReport(
@@ -19,6 +20,7 @@ extension Switch {
             totals: totals(counters.snapshot()), warnings: warnings())
     }
 
+    /// See `SwitchInterface`.
     public func macs(port name: String?) async throws(ControlError) -> MACReport {
         let only = try portID(named: name)
         let names = Dictionary(
@@ -28,11 +30,13 @@ extension Switch {
             .map { entry in
                 MACReport.Entry(
                     mac: entry.address.description, vlan: Int(entry.vlan),
-                    port: names[entry.port] ?? "?", ageSeconds: Int(entry.ageTicks), pinned: entry.isPinned)
+                    port: names[entry.port] ?? "?", ageSeconds: Int(entry.ageTicks),
+                    pinned: entry.isPinned)
             }
         return MACReport(entries: entries)
     }
 
+    /// See `SwitchInterface`.
     public func flushMACs(port name: String?) async throws(ControlError) -> Int {
         let table = dataPlane.macTable
         guard let port = try portID(named: name) else {
@@ -46,7 +50,9 @@ extension Switch {
     }
 
     /// Seconds of the monotonic clock, as the workers count the age of MAC entries.
-    var tick: UInt32 { UInt32(truncatingIfNeeded: DispatchTime.now().uptimeNanoseconds / 1_000_000_000) }
+    var tick: UInt32 {
+        UInt32(truncatingIfNeeded: DispatchTime.now().uptimeNanoseconds / 1_000_000_000)
+    }
 
     private func portID(named name: String?) throws(ControlError) -> PortID? {
         guard let name else { return nil }
@@ -82,7 +88,8 @@ extension Switch {
             drops[reason.name] = sum[dropped: reason] &- base[dropped: reason]
         }
         var status = PortStatus(
-            name: port.configuration.name, index: port.id.index, type: port.configuration.type.rawValue,
+            name: port.configuration.name, index: port.id.index,
+            type: port.configuration.type.rawValue,
             state: .failed, since: Date(), worker: dataPlane.worker(of: port.id),
             maxFrame: port.configuration.maxFrame,
             counters: PortCounters(
@@ -103,7 +110,8 @@ extension Switch {
         }
         return TrafficTotals(
             receivedFrames: sum[.receivedFrames], receivedBytes: sum[.receivedBytes],
-            sentFrames: sum[.sentFrames], sentBytes: sum[.sentBytes], floodCopies: sum[.floodCopies],
+            sentFrames: sum[.sentFrames], sentBytes: sum[.sentBytes],
+            floodCopies: sum[.floodCopies],
             queuedFrames: sum.waiting, drops: drops)
     }
 
@@ -111,7 +119,9 @@ extension Switch {
     private func warnings() -> [String] {
         var sentences: [String] = []
         for port in ports {
-            for sentence in port.warnings where !sentences.contains(sentence) { sentences.append(sentence) }
+            for sentence in port.warnings where !sentences.contains(sentence) {
+                sentences.append(sentence)
+            }
         }
         return sentences
     }

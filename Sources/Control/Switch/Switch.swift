@@ -3,8 +3,8 @@
 public import Dataplane
 internal import Dispatch
 internal import Glibc
-internal import SwitchCore
 public import Logging
+internal import SwitchCore
 
 /// The control plane of one switch. See `SwitchDaemon` for the process around it.
 @ControlActor
@@ -52,8 +52,9 @@ public final class Switch {
 
     /// Opens every configured port; all or nothing.
     ///
-    /// - Parameter patience: how long to wait for paths and devices that are in use. The kernel takes its time to end
-    ///   the rings of a switch that was killed, and they hold its sockets and devices.
+    /// - Parameter patience: how long to wait for paths and devices that are in use. The kernel
+    ///   takes its time to end the rings of a switch that was killed, and they hold its sockets and
+    ///   devices.
     public func open(patience: Duration = .zero) async throws(SwitchError) {
         eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [weak self] in
             self?.drainEvents()
@@ -158,7 +159,8 @@ public final class Switch {
         }
     }
 
-    /// Tends the ports. Removes aged MAC entries, a slice a second, so that the counts of ports stay true.
+    /// Tends the ports. Removes aged MAC entries, a slice a second, so that the counts of ports
+    /// stay true.
     private func keepHouse() {
         for port in ports { port.tend() }
         dataPlane.macTable.sweep(slice: sweepSlice, of: Self.sweepSlices, now: tick)

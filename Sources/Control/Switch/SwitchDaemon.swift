@@ -1,4 +1,5 @@
-// The process around a switch: configuration, runtime directory, signals, control socket, exit code.
+// The process around a switch: configuration, runtime directory, signals, control socket, exit
+// code.
 
 internal import Dataplane
 internal import Dispatch
@@ -13,11 +14,13 @@ public enum SwitchDaemon {
         /// The file given with --config; nil: the usual places, else the defaults.
         public var configurationFile: String?
 
+        /// Options with this file.
         public init(configurationFile: String? = nil) { self.configurationFile = configurationFile }
     }
 
     /// Runs a switch in the foreground until SIGINT or SIGTERM.
-    /// - Returns: the exit code: 0 after a clean end, 1 when something failed, 2 for a wrong configuration.
+    /// - Returns: the exit code: 0 after a clean end, 1 when something failed, 2 for a wrong
+    ///   configuration.
     public static func run(_ options: Options, logger: Logger) async -> Int32 {
         // A peer that leaves must not end the switch; signals that end it are taken as events.
         signal(SIGPIPE, SIG_IGN)
@@ -53,7 +56,8 @@ public enum SwitchDaemon {
         let control = try await Switch(configuration, configurationFile: file, logger: logger)
         try await control.open(patience: patience)
         let server = ControlServer(
-            path: configuration.runtimeDirectory + "/control.sock", service: control, logger: logger)
+            path: configuration.runtimeDirectory + "/control.sock", service: control, logger: logger
+        )
         do {
             try await server.start()
         } catch {
@@ -64,7 +68,8 @@ public enum SwitchDaemon {
             "switch runs",
             metadata: [
                 "name": "\(configuration.name)", "ports": "\(configuration.ports.count)",
-                "workers": "\(configuration.workers)", "runtime_dir": "\(configuration.runtimeDirectory)",
+                "workers": "\(configuration.workers)",
+                "runtime_dir": "\(configuration.runtimeDirectory)",
             ])
         if file == nil { AttachmentHints.print(configuration) }
         for warning in await control.status().warnings { logger.warning("\(warning)") }
@@ -78,12 +83,15 @@ public enum SwitchDaemon {
     private static func attend(_ signals: SignalStream, _ control: Switch, _ logger: Logger) async {
         for await signal in signals.stream {
             guard signal == SIGHUP else {
-                logger.info("ending", metadata: ["signal": "\(signal == SIGINT ? "SIGINT" : "SIGTERM")"])
+                logger.info(
+                    "ending", metadata: ["signal": "\(signal == SIGINT ? "SIGINT" : "SIGTERM")"])
                 return
             }
             do throws(ControlError) {
                 let report = try await control.reload()
-                logger.info("configuration reloaded", metadata: ["changes": "\(report.lines.joined(separator: "; "))"])
+                logger.info(
+                    "configuration reloaded",
+                    metadata: ["changes": "\(report.lines.joined(separator: "; "))"])
             } catch {
                 for message in error.messages { logger.error("reload refused: \(message)") }
             }
@@ -93,11 +101,12 @@ public enum SwitchDaemon {
 
 /// Signals as a stream of events.
 ///
-/// SIGINT or SIGTERM again, a second after the first, ends the process at once: whatever keeps the switch from ending
-/// must not keep a person from ending it. Sooner it is taken for the same wish, which a terminal and a supervisor may
-/// both pass on.
+/// SIGINT or SIGTERM again, a second after the first, ends the process at once: whatever keeps the
+/// switch from ending must not keep a person from ending it. Sooner it is taken for the same wish,
+/// which a terminal and a supervisor may both pass on.
 ///
-/// Thread-safety: the sources are made once and only kept alive, which is the argument for `@unchecked Sendable`.
+/// Thread-safety: the sources are made once and only kept alive, which is the argument for
+/// `@unchecked Sendable`.
 private final class SignalStream: @unchecked Sendable {
     let stream: AsyncStream<Int32>
     private let sources: [any DispatchSourceSignal]
@@ -111,7 +120,8 @@ private final class SignalStream: @unchecked Sendable {
             let source = DispatchSource.makeSignalSource(signal: number)
             source.setEventHandler {
                 if number != SIGHUP, wish.isRepeated() {
-                    logger.error("ending at once, as asked again: sockets and devices may be left behind")
+                    logger.error(
+                        "ending at once, as asked again: sockets and devices may be left behind")
                     _exit(1)
                 }
                 continuation.yield(number)

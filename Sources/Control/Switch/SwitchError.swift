@@ -1,5 +1,6 @@
 /// Why a switch cannot start; the text is one or more sentences for people.
 public struct SwitchError: Error, CustomStringConvertible, Sendable {
+    /// What went wrong, and the remedy where there is one.
     public let description: String
 
     init(_ description: String) { self.description = description }

@@ -1,4 +1,5 @@
-// A port on a TAP device: up as soon as it is opened, and made anew when someone deletes the device.
+// A port on a TAP device: up as soon as it is opened, and made anew when someone deletes the
+// device.
 
 internal import Dataplane
 internal import Foundation

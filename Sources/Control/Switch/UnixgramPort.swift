@@ -1,17 +1,21 @@
 // A port that listens on a socket path and takes one peer at a time.
 //
-//     closed --open--> listening --first datagram--> attached --peer gone--> leaving --retired--> listening
-//                                                        |------refused----> leaving --retired--> paused
-//                                                        `------close------> leaving --retired--> closed
+//     closed --open--> listening --first datagram--> attached
 //
-// While it listens, Control reads the socket; while a peer is attached, the worker does. A peer's end is noticed by
-// the pidfd that came with its handshake. A readable pidfd is a hint (a launcher may end while its child keeps the
-// socket), so the peer's socket is looked at before the peer is given up; from then on, and where there is no pidfd, once
-// a second. A process may also outlive its socket (a network card unplugged from a running VM): it is looked at every
-// other second in any case. A failed send tells as well.
+//     attached --peer gone--> leaving --retired--> listening
+//        |-------refused----> leaving --retired--> paused
+//        `-------close------> leaving --retired--> closed
 //
-// What fails is tried again once a second: a peer that the ring refused (`paused`; at once would mean a line of the log
-// for each of its frames), a socket that became unusable or whose file somebody removed (`failed`).
+// While it listens, Control reads the socket; while a peer is attached, the worker does. A peer's
+// end is noticed by the pidfd that came with its handshake. A readable pidfd is a hint (a launcher
+// may end while its child keeps the socket), so the peer's socket is looked at before the peer is
+// given up; from then on, and where there is no pidfd, once a second. A process may also outlive
+// its socket (a network card unplugged from a running VM): it is looked at every other second in
+// any case. A failed send tells as well.
+//
+// What fails is tried again once a second: a peer that the ring refused (`paused`; at once would
+// mean a line of the log for each of its frames), a socket that became unusable or whose file
+// somebody removed (`failed`).
 
 internal import CShimsSystem
 internal import Dataplane
@@ -99,7 +103,8 @@ final class UnixgramPort: ManagedPort {
         if let attachment = outcome.attachment { attach(attachment) }
     }
 
-    /// What ends in the handshake never reaches the worker: it is received and dropped here, so that the books balance.
+    /// What ends in the handshake never reaches the worker: it is received and dropped here, so
+    /// that the books balance.
     private func count(_ counts: HandshakeCounts) {
         host.count(id, .handshakes, UInt64(counts.magic))
         host.count(id, .receivedFrames, UInt64(counts.droppedFrames))
@@ -123,7 +128,8 @@ final class UnixgramPort: ManagedPort {
             stage = .attached(attachment.peer, generation: generation)
         } catch {
             countUnserved(
-                frames: attachment.frames.count, bytes: attachment.frames.reduce(0) { $0 + $1.count })
+                frames: attachment.frames.count,
+                bytes: attachment.frames.reduce(0) { $0 + $1.count })
             stage = .paused
             note(error.description)
             return
@@ -178,13 +184,17 @@ final class UnixgramPort: ManagedPort {
             becomeRetired()
             return
         }
-        guard case .attached(let peer, let generation) = stage, generation == event.generation else { return }
+        guard case .attached(let peer, let generation) = stage, generation == event.generation
+        else { return }
         switch event.kind {
         case .activated:
             lastError = nil
             host.log(.info, "attached \(peer.summary)", port: configuration.name)
         case .activationFailed:
-            note("\(peer.summary) is not attached: \(ringRefusal(event.errno, of: "the port's socket"))")
+            note(
+                "\(peer.summary) is not attached: "
+                    + ringRefusal(event.errno, of: "the port's socket")
+            )
             detach(isRefused: true)
         case .peerGone:
             leave(SystemText.reason(event.errno))

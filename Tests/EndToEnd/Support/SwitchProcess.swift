@@ -17,7 +17,8 @@ final class SwitchProcess: Sendable {
     ///   one; `runtime_dir` is added there.
     /// - Parameter prefix: a command that executes the switch, such as prlimit(1) with a limit.
     init(
-        _ configuration: String, in directory: TemporaryDirectory? = nil, under prefix: [String] = []
+        _ configuration: String, in directory: TemporaryDirectory? = nil,
+        under prefix: [String] = []
     ) async throws {
         self.directory = try directory ?? TemporaryDirectory()
         let text = "[switch]\nruntime_dir = \"\(self.directory.path)\"\n"
