@@ -1,7 +1,5 @@
 import ArgumentParser
 import Control
-import Dispatch
-import Glibc
 import Logging
 
 /// `ringswitch run`: the daemon, in the foreground.
@@ -19,11 +17,8 @@ struct RunCommand: ParsableCommand {
 
     func run() {
         LineLogHandler.bootstrap()
-        let options = SwitchDaemon.Options(configurationFile: source.config)
-        Task {
-            Glibc.exit(await SwitchDaemon.run(options, logger: Logger(label: "ringswitch")))
-        }
-        // Lets the main thread serve the main queue; the task above ends the process.
-        dispatchMain()
+        SwitchDaemon.main(
+            SwitchDaemon.Options(configurationFile: source.config),
+            logger: Logger(label: "ringswitch"))
     }
 }

@@ -194,6 +194,21 @@ extension EndToEnd {
             #expect(left.filter { $0.hasSuffix(".sock") }.isEmpty)
         }
 
+        @Test func `a second wish, later, ends a switch that hangs`() async throws {
+            let lan = try await SwitchProcess(Self.ports(2))
+            // A reload that waits for ever: nobody writes to the pipe that its file has become.
+            let file = lan.directory.file("ringswitch.toml")
+            try #require(unlink(file) == 0 && mkfifo(file, 0o600) == 0)
+            lan.process.send(signal: SIGHUP)
+            lan.process.send(signal: SIGTERM)
+            #expect(await lan.process.ending(within: .milliseconds(1100)) == nil)
+            lan.process.send(signal: SIGTERM)
+            #expect(await lan.process.ending(within: .seconds(5)) == .exited(1))
+            try await lan.process.line(
+                containing: "ending at once, as asked again; sockets may be left behind",
+                within: .seconds(5))
+        }
+
         private func attached(_ lan: SwitchProcess) async throws {
             try await lan.waitUntil("all are attached", within: .seconds(10)) {
                 $0.ports.allSatisfy { $0.state == .attached }

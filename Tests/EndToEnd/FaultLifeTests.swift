@@ -169,7 +169,7 @@ extension EndToEnd {
 
         @Test func `a signal during the start ends it cleanly`() async throws {
             let ports = "[[port]]\nname = \"p{n}\"\ncount = 500\ntype = \"unixgram\"\n"
-            for first in ["lock", "p1.sock", "p100.sock", "p500.sock"] {
+            for first in ["lock", "p1.sock", "lock", "p100.sock", "lock", "p500.sock"] {
                 let directory = try TemporaryDirectory()
                 let file = try Hardship.configure(ports, in: directory)
                 let start = try ChildProcess([SwitchProcess.executable, "run", "--config", file])

@@ -187,7 +187,8 @@ extension EndToEnd {
                         == .error(
                             "io_uring is blocked by a seccomp filter, as containers have "
                                 + "(\(name)): allow io_uring_setup, io_uring_enter and "
-                                + "io_uring_register in its profile; with docker or podman, --security-opt "
+                                + "io_uring_register in its profile; with docker or podman, "
+                                + "--security-opt "
                                 + "seccomp=PROFILE.json (or seccomp=unconfined)"))
             }
         }

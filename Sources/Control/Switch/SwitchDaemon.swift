@@ -2,10 +2,8 @@
 // code.
 
 internal import Dataplane
-internal import Dispatch
 internal import Glibc
 public import Logging
-internal import Synchronization
 
 /// `ringswitch run`.
 public enum SwitchDaemon {
@@ -18,18 +16,58 @@ public enum SwitchDaemon {
         public init(configurationFile: String? = nil) { self.configurationFile = configurationFile }
     }
 
-    /// Runs a switch in the foreground until SIGINT or SIGTERM.
-    /// - Returns: the exit code: 0 after a clean end, 1 when something failed, 2 for a wrong
-    ///   configuration.
-    public static func run(_ options: Options, logger: Logger) async -> Int32 {
-        // A peer that leaves must not end the switch; signals that end it are taken as events.
+    /// Runs a switch in the foreground until SIGINT or SIGTERM, and ends the process: with exit
+    /// code 0 after a clean end, 1 when something failed, 2 for a wrong configuration.
+    ///
+    /// To be called by the main thread before there is another one, since signals are blocked for
+    /// all. The main thread then waits for signals and does nothing else.
+    public static func main(_ options: Options, logger: Logger) -> Never {
+        // A peer that leaves must not end the switch.
         signal(SIGPIPE, SIG_IGN)
+        let (signals, continuation) = AsyncStream<Int32>.makeStream()
+        do throws(SystemFailure) {
+            let inlet = try SignalInlet()
+            Task { Glibc.exit(await run(options, signals: signals, logger: logger)) }
+            pass(inlet, to: continuation, logger)
+        } catch {
+            logger.error("\(error)")
+            Glibc.exit(1)
+        }
+    }
+
+    /// Passes signals on.
+    ///
+    /// SIGINT or SIGTERM again, a second after the first, ends the process at once: whatever keeps
+    /// the switch from ending must not keep a person from ending it. Sooner it is taken for the
+    /// same wish, which a terminal and a supervisor may both pass on.
+    private static func pass(
+        _ inlet: SignalInlet, to stream: AsyncStream<Int32>.Continuation, _ logger: Logger
+    ) -> Never {
+        var endAskedAt: ContinuousClock.Instant?
+        while true {
+            _ = Waiting.forReadable([inlet.descriptor], milliseconds: -1)
+            while let number = inlet.take()?.number {
+                if number != SIGHUP {
+                    let now = ContinuousClock.now
+                    if let before = endAskedAt, now - before >= .seconds(1) {
+                        logger.error("ending at once, as asked again; sockets may be left behind")
+                        _exit(1)
+                    }
+                    endAskedAt = endAskedAt ?? now
+                }
+                stream.yield(number)
+            }
+        }
+    }
+
+    private static func run(
+        _ options: Options, signals: AsyncStream<Int32>, logger: Logger
+    ) async -> Int32 {
         let environment = ConfigurationEnvironment.current
         let file = Configuration.source(file: options.configurationFile, environment: environment)
         do {
             let configuration = try Configuration.load(file: file, environment: environment)
             try DescriptorLimit.raise(for: configuration)
-            let signals = SignalStream([SIGINT, SIGTERM, SIGHUP], logger: logger)
             let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
             try await serve(
                 configuration, file: file, patience: directory.wasAbandoned ? killPatience : .zero,
@@ -50,7 +88,8 @@ public enum SwitchDaemon {
     private static let killPatience = Duration.seconds(3)
 
     private static func serve(
-        _ configuration: Configuration, file: String?, patience: Duration, signals: SignalStream,
+        _ configuration: Configuration, file: String?, patience: Duration,
+        signals: AsyncStream<Int32>,
         logger: Logger
     ) async throws {
         let control = try await Switch(configuration, configurationFile: file, logger: logger)
@@ -80,8 +119,10 @@ public enum SwitchDaemon {
     }
 
     /// Reloads at each SIGHUP; returns at SIGINT or SIGTERM.
-    private static func attend(_ signals: SignalStream, _ control: Switch, _ logger: Logger) async {
-        for await signal in signals.stream {
+    private static func attend(_ signals: AsyncStream<Int32>, _ control: Switch, _ logger: Logger)
+        async
+    {
+        for await signal in signals {
             guard signal == SIGHUP else {
                 logger.info(
                     "ending", metadata: ["signal": "\(signal == SIGINT ? "SIGINT" : "SIGTERM")"])
@@ -95,56 +136,6 @@ public enum SwitchDaemon {
             } catch {
                 for message in error.messages { logger.error("reload refused: \(message)") }
             }
-        }
-    }
-}
-
-/// Signals as a stream of events.
-///
-/// SIGINT or SIGTERM again, a second after the first, ends the process at once: whatever keeps the
-/// switch from ending must not keep a person from ending it. Sooner it is taken for the same wish,
-/// which a terminal and a supervisor may both pass on.
-///
-/// Thread-safety: the sources are made once and only kept alive, which is the argument for
-/// `@unchecked Sendable`.
-private final class SignalStream: @unchecked Sendable {
-    let stream: AsyncStream<Int32>
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ numbers: [Int32], logger: Logger) {
-        let (stream, continuation) = AsyncStream<Int32>.makeStream()
-        self.stream = stream
-        let wish = EndWish()
-        sources = numbers.map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler {
-                if number != SIGHUP, wish.isRepeated() {
-                    logger.error(
-                        "ending at once, as asked again: sockets and devices may be left behind")
-                    _exit(1)
-                }
-                continuation.yield(number)
-            }
-            source.activate()
-            return source
-        }
-    }
-}
-
-/// When the process was first asked to end.
-private final class EndWish: Sendable {
-    private let first = Mutex<ContinuousClock.Instant?>(nil)
-
-    /// Notes the wish; true a second or more after the first one.
-    func isRepeated() -> Bool {
-        first.withLock { first in
-            let now = ContinuousClock.now
-            guard let before = first else {
-                first = now
-                return false
-            }
-            return now - before >= .seconds(1)
         }
     }
 }
