@@ -32,7 +32,9 @@ extension EndToEnd {
             // A flood to three ports is two more frames than came in.
             let greetings = report.ports.map(\.counters.handshakes)
             #expect(greetings == [1, 1, 1, 1])
-            #expect(report.totals.droppedFrames == 0 || report.totals.drops["no_eligible_port"] ?? 0 > 0)
+            // Only what was said while nobody else was there may be lost.
+            let alone = report.totals.drops["no_eligible_port"] ?? 0
+            #expect(report.totals.droppedFrames == alone)
             try await lan.stop()
         }
 
@@ -77,7 +79,8 @@ extension EndToEnd {
             }
             let report = try await expectBooks(lan, of: [a, b])
             #expect(report.ports.allSatisfy { $0.counters.handshakes == 0 })
-            #expect(report.ports.allSatisfy { $0.peer?.pid == getpid() && $0.peer?.uid == getuid() })
+            #expect(report.ports.map(\.peer?.pid) == [getpid(), getpid()])
+            #expect(report.ports.map(\.peer?.uid) == [getuid(), getuid()])
             #expect(report.ports.map(\.peer?.address) == [a.ownPath, b.ownPath])
             try await lan.stop()
         }

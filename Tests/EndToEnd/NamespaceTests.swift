@@ -20,7 +20,8 @@ extension EndToEnd {
             init(_ name: String, address: String, port: String) async throws {
                 namespace = try NetworkNamespace(name)
                 // Frames that nobody asked for would still be on their way when it is counted.
-                let silence = "for i in all default; do "
+                let silence =
+                    "for i in all default; do "
                     + "echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
                 _ = try await ChildProcess.run(namespace.inside(["sh", "-c", silence]))
                 attachment = try ChildProcess([
@@ -71,8 +72,10 @@ extension EndToEnd {
                 count = 2
                 type = "unixgram"
                 """)
-            let server = try await Host("server", address: "10.0.0.1/24", port: lan.socket("host-1.sock"))
-            let client = try await Host("client", address: "10.0.0.2/24", port: lan.socket("host-2.sock"))
+            let server = try await Host(
+                "server", address: "10.0.0.1/24", port: lan.socket("host-1.sock"))
+            let client = try await Host(
+                "client", address: "10.0.0.2/24", port: lan.socket("host-2.sock"))
             try await lan.waitUntil("both hosts are attached", within: .seconds(10)) { report in
                 report.ports.allSatisfy { $0.state == .attached }
             }

@@ -42,7 +42,8 @@ extension EndToEnd {
             .timeLimit(.minutes(1)),
             .enabled(if: ChildProcess.isInstalled("iperf3"), "iperf3 is not installed"))
         func `two hosts with a device each talk through the switch`() async throws {
-            let east = try NetworkNamespace("east"), west = try NetworkNamespace("west")
+            let east = try NetworkNamespace("east")
+            let west = try NetworkNamespace("west")
             let lan = try await SwitchProcess(
                 port("east", in: east, "10.0.0.1/24", "mtu = 9000")
                     + port("west", in: west, "10.0.0.2/24", "mtu = 9000"))
@@ -82,7 +83,8 @@ extension EndToEnd {
 
         @Test(.timeLimit(.minutes(1)))
         func `a device that somebody deletes is reported and made again`() async throws {
-            let east = try NetworkNamespace("east"), west = try NetworkNamespace("west")
+            let east = try NetworkNamespace("east")
+            let west = try NetworkNamespace("west")
             let lan = try await SwitchProcess(
                 port("east", in: east, "10.0.0.1/24") + port("west", in: west, "10.0.0.2/24"))
             try await ping("10.0.0.2", from: east)
@@ -103,7 +105,8 @@ extension EndToEnd {
 
         @Test(.timeLimit(.minutes(1)))
         func `a host on a device and a machine on a socket share a LAN`() async throws {
-            let host = try NetworkNamespace("host"), guest = try NetworkNamespace("guest")
+            let host = try NetworkNamespace("host")
+            let guest = try NetworkNamespace("guest")
             let lan = try await SwitchProcess(
                 port("host", in: host, "10.0.0.1/24")
                     + "[[port]]\nname = \"vm\"\ntype = \"unixgram\"\n")

@@ -1,7 +1,7 @@
 // A virtual machine reduced to its socket: the calls that libkrun and QEMU make, in their order.
 //
 // libkrun (src/devices/src/virtio/net/unixgram.rs): bind a path of its own, connect to the port,
-// send "VFKT", ask for send and receive buffers of 7 MiB, go nonblocking; the file is never removed.
+// send "VFKT", ask for send and receive buffers of 7 MiB, go nonblocking; never remove the file.
 // QEMU (net/dgram.c): bind, go nonblocking, never connect; each frame goes out by sendto().
 //
 // All peers live in the process of the tests. What takes a process that dies is played by the load
