@@ -1,8 +1,10 @@
-// The data plane as Control sees it: workers that can be started and stopped, and connections that come and go.
+// The data plane as Control sees it: workers that can be started and stopped, and connections that
+// come and go.
 //
-// Removing a connection has two conditions. Its owner cancels every request, reaps the last completion of each and
-// says `retired`; and every worker passes a quiescent state, so that none still reads a table that names it. Only
-// after both does `drainEvents` report the retirement, and Control may close the descriptor.
+// Removing a connection has two conditions. Its owner cancels every request, reaps the last
+// completion of each and says `retired`; and every worker passes a quiescent state, so that none
+// still reads a table that names it. Only after both does `drainEvents` report the retirement, and
+// Control may close the descriptor.
 
 internal import CShimsSystem
 internal import Glibc
@@ -43,8 +45,8 @@ public struct DataPlaneError: Error, CustomStringConvertible, Sendable {
 
 /// The workers of a switch and the table that they share.
 ///
-/// Thread-safety: not Sendable; all calls come from one actor of Control. Counters and the MAC table may be read from
-/// anywhere.
+/// Thread-safety: not Sendable; all calls come from one actor of Control. Counters and the MAC
+/// table may be read from anywhere.
 public final class DataPlane {
     public let settings: DataPlaneSettings
     /// Readable when `drainEvents` has something to report.
@@ -128,7 +130,8 @@ public final class DataPlane {
 
     /// Attaches a peer; frames flow as soon as the owner has taken its next turn.
     /// - Returns: the generation of the connection, which its events carry.
-    /// - Precondition: the port has no connection, and the `retired` event of the one before has been drained.
+    /// - Precondition: the port has no connection, and the `retired` event of the one before has
+    ///   been drained.
     @discardableResult
     public func attach(_ settings: ConnectionSettings) throws(DataPlaneError) -> UInt32 {
         let index = settings.port.index
@@ -138,7 +141,8 @@ public final class DataPlane {
         do throws(RingError) {
             connection.initialize(
                 to: try Connection(
-                    settings, generation: generation, counters: counters.block(port: settings.port)))
+                    settings, generation: generation, counters: counters.block(port: settings.port))
+            )
         } catch {
             connection.deallocate()
             throw DataPlaneError(description: "\(error)")

@@ -45,7 +45,8 @@ struct AttachCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Name of the device in the namespace.", valueName: "name"))
     var device = "eth0"
 
-    @Option(help: ArgumentHelp("Hardware address of the device; else a random one.", valueName: "mac"))
+    @Option(
+        help: ArgumentHelp("Hardware address of the device; else a random one.", valueName: "mac"))
     var mac: String?
 
     @Flag(help: "Print counters to standard output as JSON at the end.")

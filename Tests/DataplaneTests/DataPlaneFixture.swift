@@ -7,7 +7,8 @@ import Support
 import SwitchCore
 import Testing
 
-/// Whether this system has the io_uring that the data plane needs; tests of it are skipped otherwise.
+/// Whether this system has the io_uring that the data plane needs; tests of it are skipped
+/// otherwise.
 let hasRing: Bool = {
     guard let plane = try? DataPlane(DataPlaneSettings(portCapacity: 2, macLimit: 16), seed: 1)
     else { return false }

@@ -14,7 +14,9 @@ struct DataPlaneTests {
     ) throws {
         let fixture = try Fixture(ports: 3, workers: workers)
         for port in 0..<3 { try fixture.attach(port) }
-        try fixture.wait("activation") { fixture.events.filter { $0.kind == .activated }.count == 3 }
+        try fixture.wait("activation") {
+            fixture.events.filter { $0.kind == .activated }.count == 3
+        }
         let hello = Fixture.frame(from: 0, to: nil)
         #expect(fixture.send(hello, from: 0))
         #expect(fixture.receive(1) == hello)
@@ -42,7 +44,8 @@ struct DataPlaneTests {
         try fixture.stop()
     }
 
-    @Test func `what a late turn learned of a detached port is forgotten with its connection`() throws
+    @Test func `what a late turn learned of a detached port is forgotten with its connection`()
+        throws
     {
         let fixture = try Fixture(ports: 2)
         try fixture.attach(0)
@@ -79,7 +82,9 @@ struct DataPlaneTests {
     @Test func `a peer that has gone is reported and its frames are counted`() throws {
         let fixture = try Fixture(ports: 2)
         for port in 0..<2 { try fixture.attach(port) }
-        try fixture.wait("activation") { fixture.events.filter { $0.kind == .activated }.count == 2 }
+        try fixture.wait("activation") {
+            fixture.events.filter { $0.kind == .activated }.count == 2
+        }
         fixture.hangUp(1)
         #expect(fixture.send(Fixture.frame(from: 0, to: 1), from: 0))
         try fixture.wait("peerGone") {
@@ -102,7 +107,8 @@ struct DataPlaneTests {
         for port in 0..<4 { for _ in 0..<3 { #expect(fixture.receive(port) != nil) } }
         for number in 0..<2000 {
             #expect(fixture.send(Fixture.frame(from: 0, to: 1, length: 1000), from: 0))
-            #expect(fixture.send(Fixture.frame(from: 2, to: 3, length: 60 + number % 1000), from: 2))
+            #expect(
+                fixture.send(Fixture.frame(from: 2, to: 3, length: 60 + number % 1000), from: 2))
             #expect(fixture.receive(3)?.count == 60 + number % 1000)
         }
         try fixture.expectBalance()

@@ -8,8 +8,8 @@ import Testing
 
 @testable import Dataplane
 
-/// One worker over a real ring, whose turns and tables are the calling thread's own, so that it can look
-/// at the memory of connections after their retirement.
+/// One worker over a real ring, whose turns and tables are the calling thread's own, so that it can
+/// look at the memory of connections after their retirement.
 final class OwnWorker<Backend: WorkerBackend & ~Copyable> {
     private let context: WorkerContext
     private let worker: UnsafeMutablePointer<Worker<Backend>>
@@ -67,7 +67,8 @@ final class OwnWorker<Backend: WorkerBackend & ~Copyable> {
                 ConnectionSettings(
                     port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
                     frameLengthMax: 1518, queueBytes: 1 << 16, queueDelayNanoseconds: 5_000_000),
-                generation: generation, counters: context.counters.block(port: PortID(index: port))))
+                generation: generation, counters: context.counters.block(port: PortID(index: port)))
+        )
         connections[port] = connection
         ends[port] = pair[1]
         entries[port] = PortEntry(

@@ -1,5 +1,5 @@
-// Removal of ports under fire: threads send to and through a port while it comes and goes. Run under
-// AddressSanitizer, where the full number of removals is made.
+// Removal of ports under fire: threads send to and through a port while it comes and goes. Run
+// under AddressSanitizer, where the full number of removals is made.
 
 import AllocationCounter
 import CShimsSystem

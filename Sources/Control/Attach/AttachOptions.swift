@@ -24,7 +24,9 @@ public struct AttachOptions: Sendable {
     /// Takes the device's hardware address from a text such as "52:54:00:00:00:01".
     /// - Returns: false, and changes nothing, where that is no address a device can have.
     public mutating func setMAC(_ text: String) -> Bool {
-        guard let address = MACAddress(text), !address.isGroup, !address.isZero else { return false }
+        guard let address = MACAddress(text), !address.isGroup, !address.isZero else {
+            return false
+        }
         mac = address
         return true
     }

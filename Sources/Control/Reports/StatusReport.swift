@@ -145,8 +145,8 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var counters: PortCounters
     /// What waits to leave by the port.
     public var queue: QueueStatus
-    /// Frames that the host sent faster than the switch read them, dropped by the device: the switch
-    /// has never seen them, so they are in no sum. `nil` for sockets.
+    /// Frames that the host sent faster than the switch read them, dropped by the device: the
+    /// switch has never seen them, so they are in no sum. `nil` for sockets.
     public var deviceQueueFull: UInt64?
     /// The last thing that went wrong on this port, with its remedy where there is one.
     public var lastError: String?

@@ -48,7 +48,8 @@ public enum PortError: Error, Equatable, Sendable {
 }
 
 extension PortError {
-    /// Whether waiting may help: somebody holds what the port needs, perhaps a process that is ending.
+    /// Whether waiting may help: somebody holds what the port needs, perhaps a process that is
+    /// ending.
     var mayPass: Bool {
         switch self {
         case .pathInUse, .deviceBusy: true

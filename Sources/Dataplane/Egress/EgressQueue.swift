@@ -1,15 +1,17 @@
 // Frames that the kernel refused for now, waiting for one egress port.
 //
-// A byte ring in memory of its own: every frame stands contiguously behind a 16-byte header, so that a batch of
-// them can be handed to sendmmsg without copying again. Bounded in bytes by its capacity and in time by `expire`:
-// a frame that waited too long leaves from the head, since late frames help nobody.
+// A byte ring in memory of its own: every frame stands contiguously behind a 16-byte header, so
+// that a batch of them can be handed to sendmmsg without copying again. Bounded in bytes by its
+// capacity and in time by `expire`: a frame that waited too long leaves from the head, since late
+// frames help nobody.
 //
 //     +--------+---------+--------+---------+------+         header: length (UInt32), unused (UInt32),
 //     | header | payload | header | payload | skip |                 time of arrival (UInt64, ns)
 //     +--------+---------+--------+---------+------+         payload padded to 16 bytes
 //
-// An entry that does not fit before the end of the memory starts again at offset 0; the gap is marked by a header
-// with `skipLength`. An empty queue starts at offset 0 again, which keeps a lightly used queue in the cache.
+// An entry that does not fit before the end of the memory starts again at offset 0; the gap is
+// marked by a header with `skipLength`. An empty queue starts at offset 0 again, which keeps a
+// lightly used queue in the cache.
 
 internal import CShimsSystem
 internal import Glibc
@@ -34,7 +36,8 @@ struct EgressQueue: ~Copyable {
 
     /// Reserves `capacity` bytes of address space; pages are taken from the system when first used.
     ///
-    /// Traps when the address space is exhausted: the set-up of a port cannot go on without its queue.
+    /// Traps when the address space is exhausted: the set-up of a port cannot go on without its
+    /// queue.
     init(capacity: Int) {
         self.capacity = max(64, (capacity + 15) & ~15)
         let memory = mmap(
@@ -51,7 +54,8 @@ struct EgressQueue: ~Copyable {
     var isEmpty: Bool { frameCount == 0 }
 
     /// Copies a frame to the tail.
-    /// - Parameter limit: bytes of the ring that may be in use afterwards; half the capacity for flooded copies.
+    /// - Parameter limit: bytes of the ring that may be in use afterwards; half the capacity for
+    ///   flooded copies.
     /// - Returns: false when there is no room; nothing changed then.
     mutating func append(
         _ frame: UnsafeRawPointer, length: Int, now: UInt64, limit: Int
@@ -104,7 +108,8 @@ struct EgressQueue: ~Copyable {
         return before - byteCount
     }
 
-    /// Removes every frame that arrived before `deadline` (nanoseconds) and returns how many these were.
+    /// Removes every frame that arrived before `deadline` (nanoseconds) and returns how many these
+    /// were.
     mutating func expire(before deadline: UInt64) -> Int {
         var count = 0
         while frameCount > 0 {

@@ -1,9 +1,10 @@
 // A peer's attachment to a port, as the worker that owns the port sees it.
 //
-// Control allocates a connection, publishes its address in the connection table and touches it no more; the owner
-// activates it at its next turn, and retires it when the table no longer holds it: it cancels every request, reaps
-// the last completion of each, lets go of buffers and file slot and only then reports `retired`. After that report
-// and a grace period Control closes the descriptor and frees the memory.
+// Control allocates a connection, publishes its address in the connection table and touches it no
+// more; the owner activates it at its next turn, and retires it when the table no longer holds it:
+// it cancels every request, reaps the last completion of each, lets go of buffers and file slot and
+// only then reports `retired`. After that report and a grace period Control closes the descriptor
+// and frees the memory.
 
 internal import CShimsSystem
 internal import Glibc
@@ -28,15 +29,16 @@ struct EarlyFrame {
 struct Connection: ~Copyable {
     /// Where the connection stands in its life; it only moves forward.
     ///
-    /// `abandoned`: the kernel said that nobody is there any more; nothing is sent until Control detaches.
+    /// `abandoned`: the kernel said that nobody is there any more; nothing is sent until Control
+    /// detaches.
     enum State { case new, active, abandoned, retiring, retired }
 
     /// How the worker sends to the peer.
     enum Pace {
         /// Every frame is an SQE; nobody waits.
         case direct
-        /// The peer refused a frame lately: frames go by sendmmsg, which stops at the first refusal and so keeps
-        /// their order, and wait in `queue` while it refuses.
+        /// The peer refused a frame lately: frames go by sendmmsg, which stops at the first refusal
+        /// and so keeps their order, and wait in `queue` while it refuses.
         case careful
     }
 
@@ -65,7 +67,8 @@ struct Connection: ~Copyable {
     /// The ring knows the descriptor and the buffers.
     var isOpen = false
     var pace = Pace.direct
-    /// Frames of this turn for a careful port with an empty queue: they still lie in receive buffers.
+    /// Frames of this turn for a careful port with an empty queue: they still lie in receive
+    /// buffers.
     var carefulSlices: UnsafeMutableBufferPointer<cshims_slice>
     var carefulFlooded: UnsafeMutableBufferPointer<Bool>
     var carefulCount = 0
@@ -93,7 +96,8 @@ struct Connection: ~Copyable {
         frameLengthMax = settings.frameLengthMax
         queueDelayNanoseconds = settings.queueDelayNanoseconds
         self.counters = counters
-        // One byte more than the longest frame shows an oversize frame of a TAP, which cuts silently.
+        // One byte more than the longest frame shows an oversize frame of a TAP, which cuts
+        // silently.
         let bufferLength = settings.frameLengthMax + 1
         buffers = try BufferRing(
             group: UInt16(settings.port.index),
@@ -101,8 +105,11 @@ struct Connection: ~Copyable {
             bufferLength: bufferLength)
         queue = EgressQueue(capacity: settings.queueBytes)
         earlyFrames = settings.earlyFrames.map { bytes in
-            let copy = UnsafeMutableRawPointer.allocate(byteCount: max(1, bytes.count), alignment: 16)
-            bytes.withUnsafeBytes { copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count) }
+            let copy = UnsafeMutableRawPointer.allocate(
+                byteCount: max(1, bytes.count), alignment: 16)
+            bytes.withUnsafeBytes {
+                copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count)
+            }
             return EarlyFrame(address: copy, length: bytes.count)
         }
         hasEarlyFrames = !earlyFrames.isEmpty
@@ -121,6 +128,7 @@ struct Connection: ~Copyable {
         frameLengthMax <= 2048 ? 64 : frameLengthMax <= 9216 ? 32 : 16
     }
 
-    /// Requests in the kernel that may still write into `buffers` or name this connection in a completion.
+    /// Requests in the kernel that may still write into `buffers` or name this connection in a
+    /// completion.
     var hasOutstandingRequests: Bool { receiveArmed || pollArmed || cancelPending }
 }

@@ -44,8 +44,8 @@ struct RingBackend: ~Copyable, WorkerBackend {
         return result
     }
 
-    /// Submits what the kernel left, as it does for want of memory: a worker relies on every staged send having
-    /// finished, since the memory of its frames goes back.
+    /// Submits what the kernel left, as it does for want of memory: a worker relies on every staged
+    /// send having finished, since the memory of its frames goes back.
     @inline(never)
     private mutating func submitRest() {
         var result: Int32 = 0
@@ -114,7 +114,8 @@ struct RingBackend: ~Copyable, WorkerBackend {
         }
     }
 
-    /// The errno that an event can carry; the sentences of `RingError` are for the start of the switch.
+    /// The errno that an event can carry; the sentences of `RingError` are for the start of the
+    /// switch.
     private func code(of error: RingError) -> Int32 {
         switch error {
         case .systemCall(_, let code): code

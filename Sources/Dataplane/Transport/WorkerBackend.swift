@@ -1,4 +1,5 @@
-// What a worker needs of the kernel. `RingBackend` is io_uring; tests play the kernel with a backend of their own.
+// What a worker needs of the kernel. `RingBackend` is io_uring; tests play the kernel with a
+// backend of their own.
 
 public import CShimsSystem
 public import IORing
@@ -11,11 +12,13 @@ public protocol WorkerBackend: ~Copyable {
     mutating func now() -> UInt64
     /// Stages sends for the next `enter`; returns how many found room.
     mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int
-    /// Submits what is staged and waits for `count` completions, at most `timeoutNanoseconds` (nil: for ever).
+    /// Submits what is staged and waits for `count` completions, at most `timeoutNanoseconds` (nil:
+    /// for ever).
     ///
     /// All staged sends have finished when it returns.
     mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32
-    /// Submits what is staged without looking for arrivals; all staged sends have finished when it returns.
+    /// Submits what is staged without looking for arrivals; all staged sends have finished when it
+    /// returns.
     mutating func submit() -> Int32
     /// Moves completions into `completions` and returns how many.
     mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int
@@ -23,16 +26,20 @@ public protocol WorkerBackend: ~Copyable {
     mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32
     /// Forgets what `open` made known. Every request on the slot must have completed.
     mutating func close(slot: UInt32, buffers: inout BufferRing)
-    /// Starts receiving into the slot's buffers; one completion a frame until one says that it was the last.
+    /// Starts receiving into the slot's buffers; one completion a frame until one says that it was
+    /// the last.
     mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool
     /// Asks for one completion when the slot can be written to.
     mutating func armWritable(slot: UInt32, tag: CompletionTag) -> Bool
-    /// Asks for a completion of kind `CompletionKind.wake` whenever another thread wants the worker's attention.
+    /// Asks for a completion of kind `CompletionKind.wake` whenever another thread wants the
+    /// worker's attention.
     mutating func armWake() -> Bool
     /// Cancels every request on the slot; the completion with `tag` is the last.
     mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool
-    /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is none.
+    /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is
+    /// none.
     mutating func sendBatch(
         descriptor: Int32, transport: TransportKind,
-        _ slices: UnsafeMutableBufferPointer<cshims_slice>) -> Int
+        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+    ) -> Int
 }

@@ -7,7 +7,8 @@ public struct DataPlaneEvent: Sendable, Equatable {
         case activated
         /// The kernel did not accept descriptor or buffers; `errno` says why. `retired` follows.
         case activationFailed
-        /// A send or receive said that nobody is there any more; `errno` says how. Comes once a connection.
+        /// A send or receive said that nobody is there any more; `errno` says how. Comes once a
+        /// connection.
         case peerGone
         /// The worker and the kernel hold nothing of the connection any more.
         case retired

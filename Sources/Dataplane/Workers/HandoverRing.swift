@@ -56,7 +56,8 @@ struct HandoverRing: @unchecked Sendable {
     private let memory: UnsafeMutableRawPointer
     private let capacity: UInt64
 
-    /// - Parameter capacity: bytes, a power of two; a frame of up to half of it always fits sometime.
+    /// - Parameter capacity: bytes, a power of two; a frame of up to half of it always fits
+    ///   sometime.
     init(capacity: Int) {
         precondition(capacity >= 64 && capacity & (capacity - 1) == 0)
         self.capacity = UInt64(capacity)

@@ -1,9 +1,10 @@
 // Sending, and what happens when a peer does not keep up.
 //
-// A port at ease is sent to by the ring: sends execute inline, in SQE order, inside one enter, and only failures make
-// completions. A port that refused lately ("careful") is sent to by sendmmsg, which stops at the first refusal, since
-// the ring would go on and could deliver a later frame of a batch after refusing an earlier one. What is refused waits
-// in the port's own queue, and later frames join its tail. Nothing here ever waits, and no port touches another.
+// A port at ease is sent to by the ring: sends execute inline, in SQE order, inside one enter, and
+// only failures make completions. A port that refused lately ("careful") is sent to by sendmmsg,
+// which stops at the first refusal, since the ring would go on and could deliver a later frame of a
+// batch after refusing an earlier one. What is refused waits in the port's own queue, and later
+// frames join its tail. Nothing here ever waits, and no port touches another.
 
 internal import CShimsSystem
 internal import Glibc
@@ -17,7 +18,8 @@ extension Worker where Backend: ~Copyable {
         isFlooded: Bool
     ) {
         guard connection.pointee.state == .active else {
-            connection.pointee.counters.add(dropped: connection.pointee.state == .abandoned ? .noPeer : .portRemoved, 1)
+            connection.pointee.counters.add(
+                dropped: connection.pointee.state == .abandoned ? .noPeer : .portRemoved, 1)
             return
         }
         guard length <= connection.pointee.frameLengthMax else {
@@ -48,8 +50,8 @@ extension Worker where Backend: ~Copyable {
     // MARK: Through the ring
 
     /// Executes the staged sends and settles them.
-    /// - Parameter takingArrivals: also take what has arrived meanwhile, for the next turn. Only the last flush of a
-    ///   turn may, which bounds the completions of a turn.
+    /// - Parameter takingArrivals: also take what has arrived meanwhile, for the next turn. Only
+    ///   the last flush of a turn may, which bounds the completions of a turn.
     mutating func flush(takingArrivals: Bool = false) {
         guard stagedCount > 0 else { return }
         var accepted = 0
@@ -59,7 +61,9 @@ extension Worker where Backend: ~Copyable {
             // The queue is full of receives to be armed, as after a reload that adds many ports.
             _ = backend.submit()
         }
-        _ = takingArrivals ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
+        _ =
+            takingArrivals
+            ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
         if takeFailures() == 0 { countSent() } else { settle() }
         stagedCount = 0
     }
@@ -69,7 +73,8 @@ extension Worker where Backend: ~Copyable {
     private mutating func takeFailures() -> Int {
         let end =
             completionCount
-            + backend.reap(into: UnsafeMutableBufferPointer(rebasing: completions[completionCount...]))
+            + backend.reap(
+                into: UnsafeMutableBufferPointer(rebasing: completions[completionCount...]))
         var failures = 0
         for position in completionCount..<end {
             let completion = completions[position]
@@ -100,8 +105,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Counts a batch with failures: frames refused after the port's last success wait in its queue, frames refused
-    /// before it were overtaken and can no longer be sent in order.
+    /// Counts a batch with failures: frames refused after the port's last success wait in its
+    /// queue, frames refused before it were overtaken and can no longer be sent in order.
     @inline(never)
     private mutating func settle() {
         settleSerial += 1
@@ -119,7 +124,9 @@ extension Worker where Backend: ~Copyable {
             let connection = staged[position].connection
             if isFull(staged[position].failure) {
                 becomeCareful(connection)
-                if connection.pointee.retryAt <= now { refused(connection, staged[position].failure) }
+                if connection.pointee.retryAt <= now {
+                    refused(connection, staged[position].failure)
+                }
                 enqueue(
                     sends[position].address, Int(sends[position].length), to: connection,
                     isFlooded: staged[position].isFlooded)
@@ -212,7 +219,8 @@ extension Worker where Backend: ~Copyable {
         let count = connection.pointee.carefulCount
         guard count > 0 else { return }
         connection.pointee.carefulCount = 0
-        let slices = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulSlices[..<count])
+        let slices = UnsafeMutableBufferPointer(
+            rebasing: connection.pointee.carefulSlices[..<count])
         var position = 0
         while position < count, connection.pointee.state == .active {
             let result = backend.sendBatch(
@@ -248,8 +256,8 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.counters.add(.sentBytes, bytes)
     }
 
-    /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a broadcast storm
-    /// cannot starve unicast.
+    /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a
+    /// broadcast storm cannot starve unicast.
     private mutating func enqueue(
         _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
         isFlooded: Bool
@@ -269,8 +277,8 @@ extension Worker where Backend: ~Copyable {
         gaugeQueue(connection)
     }
 
-    /// Notes a refusal: the next try comes when the kernel reports room or the interval is over, and intervals double
-    /// while there is no progress.
+    /// Notes a refusal: the next try comes when the kernel reports room or the interval is over,
+    /// and intervals double while there is no progress.
     private mutating func refused(
         _ connection: UnsafeMutablePointer<Connection>, _ result: Int32
     ) {
@@ -278,8 +286,8 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.retryAt = now + connection.pointee.backoffNanoseconds
         connection.pointee.backoffNanoseconds = min(
             connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
-        // Only a socket that has just said EAGAIN may be asked for room: any other says yes at once, also where the
-        // kernel lacks memory.
+        // Only a socket that has just said EAGAIN may be asked for room: any other says yes at
+        // once, also where the kernel lacks memory.
         guard !connection.pointee.pollArmed, result == -EAGAIN else { return }
         connection.pointee.pollArmed = backend.armWritable(
             slot: UInt32(connection.pointee.port.index),
@@ -292,8 +300,8 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.backoffNanoseconds = Connection.backoffMin
     }
 
-    /// Sends the slices of every careful port. They point into receive buffers and rings of other workers, which
-    /// may go back only afterwards.
+    /// Sends the slices of every careful port. They point into receive buffers and rings of other
+    /// workers, which may go back only afterwards.
     mutating func sendWaitingSlices() {
         for position in 0..<congested.count { sendSlices(congested[position]) }
     }
@@ -341,7 +349,8 @@ extension Worker where Backend: ~Copyable {
     /// Sends one batch from a queue; false when the peer refused.
     private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let count = connection.pointee.queue.gather(into: connection.pointee.carefulSlices)
-        let slices = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulSlices[..<count])
+        let slices = UnsafeMutableBufferPointer(
+            rebasing: connection.pointee.carefulSlices[..<count])
         let result = backend.sendBatch(
             descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
             slices)

@@ -1,8 +1,9 @@
 // Frames that cross from one worker to another.
 //
-// A unicast crosses with its egress port, a flood once for each other worker, which replicates it to its own ports. The
-// record of a flood says how many copies it stands for, as counted by the worker that received the frame; where the
-// other worker's table differs meanwhile, what is missing is a drop, so that the books stay exact.
+// A unicast crosses with its egress port, a flood once for each other worker, which replicates it
+// to its own ports. The record of a flood says how many copies it stands for, as counted by the
+// worker that received the frame; where the other worker's table differs meanwhile, what is missing
+// is a drop, so that the books stay exact.
 
 internal import IORing
 internal import SwitchCore
@@ -10,7 +11,9 @@ internal import Synchronization
 
 extension Worker where Backend: ~Copyable {
     /// Hands a unicast frame to the owner of its egress port.
-    mutating func handOver(_ frame: Frame, to egress: PortID, _ table: UnsafePointer<ConnectionTable>) {
+    mutating func handOver(
+        _ frame: Frame, to egress: PortID, _ table: UnsafePointer<ConnectionTable>
+    ) {
         guard let entry = table.pointee.entry(of: egress), Int(entry.pointee.worker) != index else {
             // Ours, but not activated, or already leaving.
             counters.block(port: egress).add(dropped: .noPeer, 1)
@@ -40,8 +43,8 @@ extension Worker where Backend: ~Copyable {
         for worker in 0..<links.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
             links.ring(to: worker)?.publish()
         }
-        // Pairs with the fence between the flag and the look into the rings in `wait`: either that look sees the
-        // records or this one sees the flag.
+        // Pairs with the fence between the flag and the look into the rings in `wait`: either that
+        // look sees the records or this one sees the flag.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         for worker in 0..<links.workerCount where handedTo & (1 << UInt64(worker)) != 0 {
             links.wakeIfSleeping(worker)
@@ -59,7 +62,8 @@ extension Worker where Backend: ~Copyable {
                 records += 1
                 copies += take(record, frame, table)
             }
-            // Staged sends and slices point into the ring: they must have finished before the bytes go back.
+            // Staged sends and slices point into the ring: they must have finished before the bytes
+            // go back.
             flush()
             sendWaitingSlices()
             ring.release()

@@ -8,7 +8,8 @@ extension Worker where Backend: ~Copyable {
     /// A frame whose memory is not a receive buffer.
     private static var noBuffer: UInt16 { .max }
 
-    /// Adds the completions at hand to `frames`, behind the early frames that a new table may have brought.
+    /// Adds the completions at hand to `frames`, behind the early frames that a new table may have
+    /// brought.
     mutating func gather() {
         for position in 0..<completionCount {
             let completion = completions[position]
@@ -29,7 +30,8 @@ extension Worker where Backend: ~Copyable {
         completionCount = 0
     }
 
-    /// A completion that belongs to no connection of this worker: a call from outside, or one of a former connection.
+    /// A completion that belongs to no connection of this worker: a call from outside, or one of a
+    /// former connection.
     @inline(never)
     private mutating func passOver(_ completion: Completion) {
         if completion.tag.kind != CompletionKind.wake {
@@ -55,8 +57,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Adds a frame to the batch. A frame of a connection that is leaving is counted here, as the table no longer
-    /// knows its port.
+    /// Adds a frame to the batch. A frame of a connection that is leaving is counted here, as the
+    /// table no longer knows its port.
     private mutating func append(
         _ address: UnsafeMutableRawPointer, length: Int,
         _ connection: UnsafeMutablePointer<Connection>, buffer: UInt16
@@ -81,8 +83,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Injects the frames that came with the handshake, before anything that the ring receives. What finds no room
-    /// beside the completions at hand makes batches of its own.
+    /// Injects the frames that came with the handshake, before anything that the ring receives.
+    /// What finds no room beside the completions at hand makes batches of its own.
     mutating func injectEarlyFrames(
         _ connection: UnsafeMutablePointer<Connection>, _ table: UnsafePointer<ConnectionTable>
     ) {
@@ -101,7 +103,8 @@ extension Worker where Backend: ~Copyable {
         giveBuffersBack()
     }
 
-    /// Gives the batch's receive buffers back to the kernel; the sends have finished and no slice is left.
+    /// Gives the batch's receive buffers back to the kernel; the sends have finished and no slice
+    /// is left.
     mutating func giveBuffersBack() {
         guard frameCount > 0 else { return }
         var last = connections[frames[0].ingress.index]
@@ -112,13 +115,16 @@ extension Worker where Backend: ~Copyable {
                 last?.pointee.buffers.publish()
                 last = connection
             }
-            if frame.bufferID != Self.noBuffer { connection?.pointee.buffers.giveBack(frame.bufferID) }
+            if frame.bufferID != Self.noBuffer {
+                connection?.pointee.buffers.giveBack(frame.bufferID)
+            }
         }
         last?.pointee.buffers.publish()
         frameCount = 0
     }
 
-    /// One loop over the batch: every verdict becomes sends, handovers or nothing (drops are already counted).
+    /// One loop over the batch: every verdict becomes sends, handovers or nothing (drops are
+    /// already counted).
     mutating func stageVerdicts(_ table: UnsafePointer<ConnectionTable>) {
         for position in 0..<frameCount {
             let verdict = verdicts[position]
@@ -136,7 +142,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Sends a frame to every eligible port of this worker and hands it over once to every other worker that has some.
+    /// Sends a frame to every eligible port of this worker and hands it over once to every other
+    /// worker that has some.
     @inline(never)
     private mutating func flood(_ frame: Frame, _ table: UnsafePointer<ConnectionTable>) {
         var others: UInt64 = 0

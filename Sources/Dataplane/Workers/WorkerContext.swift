@@ -8,8 +8,8 @@ internal import Synchronization
 ///
 /// A handle: copies mean the same word. Whoever made it calls `deallocate()` last.
 ///
-/// Thread-safety: the word is atomic and the memory lives until `deallocate()`, which is the argument
-/// for `@unchecked Sendable`.
+/// Thread-safety: the word is atomic and the memory lives until `deallocate()`, which is the
+/// argument for `@unchecked Sendable`.
 struct SharedFlag: @unchecked Sendable {
     private let memory: UnsafeMutablePointer<Atomic<UInt32>>
 

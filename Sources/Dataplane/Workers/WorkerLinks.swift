@@ -1,8 +1,8 @@
 // What a worker touches of the other workers in every turn.
 //
-// `WorkerContext` holds the same things in arrays and objects, whose every use would count references.
-// A worker resolves them once into plain pointers; the context, which the worker keeps alive, owns
-// what they point to.
+// `WorkerContext` holds the same things in arrays and objects, whose every use would count
+// references. A worker resolves them once into plain pointers; the context, which the worker keeps
+// alive, owns what they point to.
 
 internal import IORing
 internal import SwitchCore

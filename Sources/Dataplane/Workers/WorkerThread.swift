@@ -8,12 +8,13 @@ internal import Synchronization
 
 /// Starts a worker on a thread of its own, and joins it.
 ///
-/// The ring is made on the thread itself, since a single-issuer ring belongs to the thread that enables it.
+/// The ring is made on the thread itself, since a single-issuer ring belongs to the thread that
+/// enables it.
 final class WorkerThread {
     /// What crosses to the new thread and back.
     ///
-    /// Thread-safety: `failure` is written before `ready` is signalled and read after it, which is the argument for
-    /// `@unchecked Sendable`.
+    /// Thread-safety: `failure` is written before `ready` is signalled and read after it, which is
+    /// the argument for `@unchecked Sendable`.
     private final class Start: @unchecked Sendable {
         let index: Int
         let context: WorkerContext
@@ -77,12 +78,15 @@ final class WorkerThread {
 
     private static func run(_ start: Start) {
         cshims_thread_set_name("worker-\(start.index)")
-        if let processor = start.processor { var list = [Int32(processor)]
-            _ = cshims_thread_set_affinity(&list, 1) }
+        if let processor = start.processor {
+            var list = [Int32(processor)]
+            _ = cshims_thread_set_affinity(&list, 1)
+        }
         let context = start.context
         let index = start.index
         do throws(RingError) {
-            let backend = try RingBackend(fileSlots: context.portCapacity, wake: context.wakes[index])
+            let backend = try RingBackend(
+                fileSlots: context.portCapacity, wake: context.wakes[index])
             var worker = Worker(index: index, context: context, backend: backend)
             context.gracePeriod.online(index)
             start.signal()

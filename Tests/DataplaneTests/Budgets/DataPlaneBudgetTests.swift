@@ -52,7 +52,9 @@ struct DataPlaneBudgetTests {
         while left > 0 {
             var waiting = [0, 0]
             for port in 0..<2 {
-                for _ in 0..<burst where fixture.send(frames[port], from: port) { waiting[port] += 1 }
+                for _ in 0..<burst where fixture.send(frames[port], from: port) {
+                    waiting[port] += 1
+                }
             }
             for port in 0..<2 {
                 for _ in 0..<waiting[1 - port] {
@@ -69,7 +71,9 @@ struct DataPlaneBudgetTests {
         let fixture = try DataPlaneFixture(ports: 2)
         try fixture.attach(0)
         try fixture.attach(1)
-        try fixture.wait("activation") { fixture.events.filter { $0.kind == .activated }.count == 2 }
+        try fixture.wait("activation") {
+            fixture.events.filter { $0.kind == .activated }.count == 2
+        }
         for port in 0..<2 {
             #expect(fixture.send(DataPlaneFixture.frame(from: port, to: nil), from: port))
             #expect(fixture.receive(1 - port) != nil)
@@ -96,7 +100,9 @@ struct DataPlaneBudgetTests {
         try fixture.attach(0)
         try fixture.attach(1, sendBuffer: 16 * 1024)
         try fixture.attach(2)
-        try fixture.wait("activation") { fixture.events.filter { $0.kind == .activated }.count == 3 }
+        try fixture.wait("activation") {
+            fixture.events.filter { $0.kind == .activated }.count == 3
+        }
         let worker = try thread(named: "worker-0")
         let frame = DataPlaneFixture.frame(from: 0, to: nil, length: 1000)
         #expect(fixture.send(frame, from: 0))

@@ -1,5 +1,5 @@
-// The egress queue against a naive model: an array of frames, and the rules of room written down once
-// more in the plainest way.
+// The egress queue against a naive model: an array of frames, and the rules of room written down
+// once more in the plainest way.
 
 import CShimsSystem
 import Support

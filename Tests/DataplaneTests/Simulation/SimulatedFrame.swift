@@ -1,5 +1,6 @@
-// The frames of the simulation: each says where it comes from and how many its sender sent before, and
-// every byte of the rest follows from that, so that a receiver notices loss of order and damage.
+// The frames of the simulation: each says where it comes from and how many its sender sent before,
+// and every byte of the rest follows from that, so that a receiver notices loss of order and
+// damage.
 //
 //     0 destination, 6 source, 12 type 0x88B5 (local experiments), 14 ingress port (UInt16),
 //     16 number (UInt32), 20 length (UInt32), 24 pattern

@@ -2,19 +2,20 @@
 //
 // Like the real one, it executes requests in order inside `submit` and `enter`, posts arrivals only
 // inside `enter`, and answers sends only when they fail. It is as unkind as the real one may be:
-// multishot receives end at any completion, cancellations answer in any order and late, requests find
-// the submission queue full. What the worker does wrong is noted in `fault`.
+// multishot receives end at any completion, cancellations answer in any order and late, requests
+// find the submission queue full. What the worker does wrong is noted in `fault`.
 //
-// Provided buffers are followed through the ring's own memory: `entries` are read as the kernel reads
-// them, and a buffer that comes back is overwritten at once, so that a frame sent from it afterwards
-// is damaged.
+// Provided buffers are followed through the ring's own memory: `entries` are read as the kernel
+// reads them, and a buffer that comes back is overwritten at once, so that a frame sent from it
+// afterwards is damaged.
 
 import CShimsSystem
 import Dataplane
 import Glibc
-@testable import IORing
 import Support
 import SwitchCore
+
+@testable import IORing
 
 final class SimulatedKernel {
     /// A registered file with its buffers.
@@ -54,7 +55,10 @@ final class SimulatedKernel {
     }
 
     /// What the last wait would have been.
-    enum Wait: Equatable { case none, forever, upTo(Int64) }
+    enum Wait: Equatable {
+        case none, forever
+        case upTo(Int64)
+    }
 
     var clock: UInt64 = 1_000_000_000
     /// One receive in so many ends with its completion; 0: none.

@@ -78,7 +78,8 @@ final class SimulatedPeer {
         if frame.ingress == port { fault = fault ?? "port \(port) was sent its own frame" }
         let last = delivered[frame.ingress]?.last
         if let last, last >= frame.number {
-            fault = fault ?? "port \(port) was sent \(frame.number) of \(frame.ingress) after \(last)"
+            fault =
+                fault ?? "port \(port) was sent \(frame.number) of \(frame.ingress) after \(last)"
         }
         delivered[frame.ingress, default: []].append(frame.number)
     }

@@ -1,5 +1,5 @@
-// A data plane whose kernel, clock and threads are played by the test: it does what `DataPlane` does
-// for its workers, and decides which worker takes its turn.
+// A data plane whose kernel, clock and threads are played by the test: it does what `DataPlane`
+// does for its workers, and decides which worker takes its turn.
 
 import Glibc
 import IORing
@@ -255,7 +255,8 @@ final class SimulatedSwitch {
     private func checkQueues() {
         for case let connection? in connections {
             let used = connection.pointee.queue.usedBytes
-            if used > connection.pointee.queue.capacity || connection.pointee.queue.byteCount > used {
+            if used > connection.pointee.queue.capacity || connection.pointee.queue.byteCount > used
+            {
                 faults.append("the queue of port \(connection.pointee.port) is out of bounds")
             }
             if connection.pointee.carefulCount > 0 {

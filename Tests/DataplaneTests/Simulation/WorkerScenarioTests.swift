@@ -110,7 +110,8 @@ import Testing
         simulation.shutDown()
     }
 
-    @Test func `a port is sent to directly again after ten milliseconds without a refusal`() throws {
+    @Test func `a port is sent to directly again after ten milliseconds without a refusal`() throws
+    {
         let simulation = try makeSwitch()
         simulation.peers[1].mood = .stuck
         for _ in 0..<20 { simulation.send(from: 0, to: 1) }
@@ -159,7 +160,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (EMSGSIZE, DropReason.tooBig), (EIO, .deviceDown), (EBADFD, .deviceDown), (EINVAL, .sendFailed),
+        (EMSGSIZE, DropReason.tooBig), (EIO, .deviceDown), (EBADFD, .deviceDown),
+        (EINVAL, .sendFailed),
         (EPERM, .noPeer),
     ])
     func `a send that fails for good is a drop with the kernel's reason`(

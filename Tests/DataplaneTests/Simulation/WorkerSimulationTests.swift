@@ -171,8 +171,8 @@ import Testing
             run.calm()
             simulation.settle(&run.generator)
         }
-        // What port 1 sent to port 0 beside the random traffic is a lower bound; the exact number is
-        // what was received of port 1 for port 0, as nothing may be dropped at port 0.
+        // What port 1 sent to port 0 beside the random traffic is a lower bound; the exact number
+        // is what was received of port 1 for port 0, as nothing may be dropped at port 0.
         let counters = simulation.context.counters.snapshot(port: PortID(index: 0))
         for reason in DropReason.allCases where !reason.isIngress {
             #expect(counters[dropped: reason] == 0, "seed \(seed): \(reason)")
