@@ -2,7 +2,8 @@
 // Targets stand from the top of the house to the ground; a dependency points only downwards.
 import PackageDescription
 
-/// Language rules of every Swift target: Swift 6 mode, warnings are errors, imports stay private unless said otherwise.
+/// Language rules of every Swift target: Swift 6 mode, warnings are errors, imports stay private
+/// unless said otherwise.
 let houseRules: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .treatAllWarnings(as: .error),
@@ -43,7 +44,7 @@ let package = Package(
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: houseRules),
-        // Workers, transports, egress queues. Never blocks but in the ring, never allocates per frame.
+        // Workers, transports, egress queues. Blocks in the ring only, never allocates per frame.
         .target(
             name: "Dataplane",
             dependencies: ["SwitchCore", "IORing", "CShimsSystem"],

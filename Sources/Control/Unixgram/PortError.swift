@@ -66,8 +66,8 @@ extension PortError: CustomStringConvertible {
             .ownershipDenied:
             pathSentence
         case .system(let operation, let subject, EMFILE):
-            "cannot \(operation) \(subject.printable): the limit of open files (RLIMIT_NOFILE) is too "
-                + "low; raise it with `ulimit -n`, or LimitNOFILE= in a systemd unit"
+            "cannot \(operation) \(subject.printable): the limit of open files (RLIMIT_NOFILE) is "
+                + "too low; raise it with `ulimit -n`, or LimitNOFILE= in a systemd unit"
         case .system(let operation, let subject, let code):
             "cannot \(operation) \(subject.printable): \(SystemText.reason(code))"
         case .refused(let reason):

@@ -5,9 +5,9 @@
 // capacity and in time by `expire`: a frame that waited too long leaves from the head, since late
 // frames help nobody.
 //
-//     +--------+---------+--------+---------+------+         header: length (UInt32), unused (UInt32),
-//     | header | payload | header | payload | skip |                 time of arrival (UInt64, ns)
-//     +--------+---------+--------+---------+------+         payload padded to 16 bytes
+//     +--------+---------+--------+---------+------+     header: length (UInt32), unused (UInt32),
+//     | header | payload | header | payload | skip |             time of arrival (UInt64, ns)
+//     +--------+---------+--------+---------+------+     payload padded to 16 bytes
 //
 // An entry that does not fit before the end of the memory starts again at offset 0; the gap is
 // marked by a header with `skipLength`. An empty queue starts at offset 0 again, which keeps a

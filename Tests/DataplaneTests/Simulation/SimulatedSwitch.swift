@@ -277,7 +277,10 @@ final class SimulatedSwitch {
         let sum = context.counters.snapshot()
         #expect(
             sum.isBalanced,
-            "seed \(options.seed): \(sum[.receivedFrames]) + \(sum[.floodCopies]) != \(sum[.sentFrames]) + \(sum.dropped) + \(sum.waiting)",
+            """
+            seed \(options.seed): \(sum[.receivedFrames]) + \(sum[.floodCopies]) \
+            != \(sum[.sentFrames]) + \(sum.dropped) + \(sum.waiting)
+            """,
             sourceLocation: sourceLocation)
         for (port, peer) in peers.enumerated() {
             #expect(peer.fault == nil, seed, sourceLocation: sourceLocation)
