@@ -156,8 +156,8 @@ extension EndToEnd {
                 #expect(
                     start
                         == .error(
-                            "the limit of \(limit) open files (RLIMIT_NOFILE) is too low: this "
-                                + "configuration needs 1024; raise it with `ulimit -Hn`, or "
+                            "the limit of \(limit) open files (RLIMIT_NOFILE) is too low: the "
+                                + "switch needs 1024; raise it with `ulimit -Hn`, or "
                                 + "LimitNOFILE= in a systemd unit"))
             }
         }

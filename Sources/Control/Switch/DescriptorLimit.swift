@@ -10,9 +10,9 @@ enum DescriptorLimit {
     private static let base = 64
 
     /// Raises the soft limit to the hard one.
-    /// - Throws: when that is too low for the configuration.
-    static func raise(for configuration: Configuration) throws(SwitchError) {
-        let needed = need(of: configuration)
+    /// - Throws: when that is too low for any switch, or for this one.
+    static func raise(for configuration: Configuration? = nil) throws(SwitchError) {
+        let needed = configuration.map(need) ?? Configuration.portLimit
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         if limit.rlim_cur < limit.rlim_max {
@@ -21,8 +21,8 @@ enum DescriptorLimit {
         }
         guard limit.rlim_cur < rlim_t(needed) else { return }
         throw SwitchError(
-            "the limit of \(limit.rlim_cur) open files (RLIMIT_NOFILE) is too low: this "
-                + "configuration needs \(needed); raise it with `ulimit -Hn`, or "
+            "the limit of \(limit.rlim_cur) open files (RLIMIT_NOFILE) is too low: the "
+                + "switch needs \(needed); raise it with `ulimit -Hn`, or "
                 + "LimitNOFILE= in a systemd unit")
     }
 

@@ -66,6 +66,8 @@ public enum SwitchDaemon {
         let environment = ConfigurationEnvironment.current
         let file = Configuration.source(file: options.configurationFile, environment: environment)
         do {
+            // First without a configuration: reading it takes a descriptor.
+            try DescriptorLimit.raise()
             let configuration = try Configuration.load(file: file, environment: environment)
             try DescriptorLimit.raise(for: configuration)
             let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
