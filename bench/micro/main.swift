@@ -6,11 +6,14 @@
 //     duplex    two stations send to each other, frame by frame in turns
 //     stations  64 ports, 10,000 stations, every frame to another one
 //     flood     broadcasts between four ports
+//     plane     not `classify` alone but the whole turn of a worker, over io_uring (Plane.swift)
 //
 // For instructions per frame, take the difference of two runs, which cancels the set-up:
 //
 //     valgrind --tool=callgrind .build/release/micro 1000000 pair
 //     valgrind --tool=callgrind .build/release/micro 2000000 pair
+//
+// `scripts/instructions` does so for `plane` and holds the result to its budget.
 
 import Support
 import SwitchCore
@@ -82,11 +85,15 @@ func run(_ scenario: Scenario, frameCount: Int) -> UInt64 {
 
 let frameCount = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 10_000_000
 let name = CommandLine.arguments.dropFirst(2).first ?? "pair"
-guard let scenario = Scenario.all[name] else {
-    fatalError("unknown scenario \(name); there are \(Scenario.all.keys.sorted())")
-}
 var checksum: UInt64 = 0
-let time = ContinuousClock().measure { checksum = run(scenario, frameCount: frameCount) }
+let time: Duration
+if name == "plane" {
+    time = try ContinuousClock().measure { checksum = try runPlane(frameCount: frameCount) }
+} else if let scenario = Scenario.all[name] {
+    time = ContinuousClock().measure { checksum = run(scenario, frameCount: frameCount) }
+} else {
+    fatalError("unknown scenario \(name); there are \(Scenario.all.keys.sorted()) and plane")
+}
 let parts = time.components
 let nanoseconds = Double(parts.seconds) * 1e9 + Double(parts.attoseconds) / 1e9
 let perFrame = (nanoseconds / Double(frameCount) * 100).rounded() / 100
