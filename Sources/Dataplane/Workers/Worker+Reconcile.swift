@@ -5,13 +5,16 @@ internal import IORing
 internal import SwitchCore
 
 extension Worker where Backend: ~Copyable {
-    /// Activates the connections that a new table brings to this worker and retires those that it no longer holds.
+    /// Activates the connections that a new table brings to this worker and retires those that it
+    /// no longer holds.
     @inline(never)
     mutating func reconcile(_ table: UnsafePointer<ConnectionTable>) {
         tableVersion = table.pointee.version
         for position in 0..<connections.count {
             let published = publishedConnection(at: position, table)
-            if let connection = connections[position], connection != published { retire(connection) }
+            if let connection = connections[position], connection != published {
+                retire(connection)
+            }
             if let published, connections[position] == nil { activate(published) }
             if published == nil { retireUnseen(position, table) }
         }
@@ -24,7 +27,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Reports a connection that came and went between two turns: its table was replaced before this worker read it.
+    /// Reports a connection that came and went between two turns: its table was replaced before
+    /// this worker read it.
     private mutating func retireUnseen(_ position: Int, _ table: UnsafePointer<ConnectionTable>) {
         let port = PortID(index: position)
         guard let entry = table.pointee.entry(of: port), !entry.pointee.isAttached,
@@ -72,12 +76,15 @@ extension Worker where Backend: ~Copyable {
     }
 
     mutating func listForArming(_ connection: UnsafeMutablePointer<Connection>) {
-        guard connection.pointee.state == .active, !connection.pointee.isListedForArming else { return }
+        guard connection.pointee.state == .active, !connection.pointee.isListedForArming else {
+            return
+        }
         connection.pointee.isListedForArming = true
         arming.append(connection)
     }
 
-    /// Arms the receives that ended in this turn, or were never armed, now that the buffers are back.
+    /// Arms the receives that ended in this turn, or were never armed, now that the buffers are
+    /// back.
     @inline(never)
     mutating func armReceives() {
         while arming.count > 0 {
@@ -98,7 +105,8 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Cancels the requests of retiring connections, and lets go of those whose last completion has been reaped.
+    /// Cancels the requests of retiring connections, and lets go of those whose last completion has
+    /// been reaped.
     @inline(never)
     mutating func retireConnections() {
         var position = 0
@@ -153,7 +161,8 @@ extension Worker where Backend: ~Copyable {
                 generation: connection.pointee.generation, errno: errno))
     }
 
-    /// Not inlined: it counts references, which the audit of the hot functions lets pass here alone.
+    /// Not inlined: it counts references, which the audit of the hot functions lets pass here
+    /// alone.
     @inline(never)
     private func post(_ event: DataPlaneEvent) { context.events[index].post(event) }
 }

@@ -1,23 +1,29 @@
 // A worker: one thread, one ring, and its ports in both directions.
 //
-// Theory of operation. A worker lives in turns. A turn takes what has arrived, decides, sends, and ends holding nothing:
+// Theory of operation. A worker lives in turns. A turn takes what has arrived, decides, sends, and
+// ends holding nothing:
 //
-//   1. wait     in the ring, only when the turn before left nothing to do (and offline for grace periods);
-//   2. clock    read once;
-//   3. table    one acquire load; where the version is new, `reconcile` activates and retires connections;
-//   4. gather   completions become frames with a known ingress port (Worker+Ingress);
-//   5. classify the batch (SwitchCore, pure);
-//   6. send     one SQE for each frame and egress port, executed inline by one enter, then settled: what the kernel
-//               refused is copied into the egress port's queue (Worker+Egress). Only then, when nothing points
-//               into them any more, do the receive buffers go back;
-//   7. relieve  congested ports whose time has come, arm receives that ended;
-//   8. quiesce  the snapshot is forgotten.
+//   1. wait      in the ring, only when the turn before left nothing to do (and offline for grace
+//                periods);
+//   2. clock     read once;
+//   3. table     one acquire load; where the version is new, `reconcile` activates and retires
+//                connections;
+//   4. gather    completions become frames with a known ingress port (Worker+Ingress);
+//   5. classify  the batch (SwitchCore, pure);
+//   6. send      one SQE for each frame and egress port, executed inline by one enter, then
+//      settled:
+//                what the kernel refused is copied into the egress port's queue (Worker+Egress). Only
+//                then, when nothing points into them any more, do the receive buffers go back;
+//   7. relieve   congested ports whose time has come, arm receives that ended;
+//   8. quiesce   the snapshot is forgotten.
 //
-// The enter of step 6 also brings the completions of the next turn, unless the batch was so large that its buffers had
-// better go back first; so under load a turn is one or two system calls. Receiving
-// never depends on sending: a send finishes inside the enter or is refused, and nothing here waits for a peer.
+// The enter of step 6 also brings the completions of the next turn, unless the batch was so large
+// that its buffers had better go back first; so under load a turn is one or two system calls.
+// Receiving never depends on sending: a send finishes inside the enter or is refused, and nothing
+// here waits for a peer.
 //
-// Everything a turn needs is allocated in `init`. The state belongs to the thread that calls `turn`.
+// Everything a turn needs is allocated in `init`. The state belongs to the thread that calls
+// `turn`.
 
 internal import IORing
 internal import SwitchCore
@@ -96,10 +102,12 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     /// Something found no room in the submission queue: the next turn must come without waiting.
     var hasUnfinishedRequests = false
 
-    /// Room for completions: those of one turn and, behind them, all that the ring's queue can hold.
+    /// Room for completions: those of one turn and, behind them, all that the ring's queue can
+    /// hold.
     static var batchMax: Int { 2 * RingSizes.completions }
-    /// Frames of a batch that may be held during an enter which also receives. Below it the system call saved counts
-    /// more; above it a pool of 16 or 64 buffers would run dry, which ends its receive.
+    /// Frames of a batch that may be held during an enter which also receives. Below it the system
+    /// call saved counts more; above it a pool of 16 or 64 buffers would run dry, which ends its
+    /// receive.
     static var heldFramesMax: Int { 16 }
     /// Room for frames: one for each completion, and early frames beside them.
     static var framesMax: Int { batchMax + 64 }
@@ -141,7 +149,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         copiesTo.deallocate()
     }
 
-    /// Runs one turn. See the head of the file. Not inlined: the audit of the binary and profiles look for it by name.
+    /// Runs one turn. See the head of the file. Not inlined: the audit of the binary and profiles
+    /// look for it by name.
     @inline(never)
     mutating func turn() {
         if completionCount == 0 { wait() }
@@ -153,7 +162,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         gather()
         if frameCount > 0 { forward(table) }
         if links.workerCount > 1 { takeHandovers(table) }
-        // While frames are held, receives find only what is left of the pool: a large batch goes back first.
+        // While frames are held, receives find only what is left of the pool: a large batch goes
+        // back first.
         flush(takingArrivals: frameCount < Self.heldFramesMax)
         sendWaitingSlices()
         giveBuffersBack()
@@ -177,12 +187,13 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     /// Seconds of the monotonic clock, the MAC table's unit of age.
     var tick: UInt32 { UInt32(truncatingIfNeeded: now / 1_000_000_000) }
 
-    /// Blocks until something happens, offline, so that grace periods do not wait for an idle worker.
+    /// Blocks until something happens, offline, so that grace periods do not wait for an idle
+    /// worker.
     private mutating func wait() {
         links.isWaiting.store(true)
         links.gracePeriod.offline(index)
-        // The flag before the look: whoever hands over after the look sees the flag and wakes us. Pairs with the fence
-        // in `announceHandovers`.
+        // The flag before the look: whoever hands over after the look sees the flag and wakes us.
+        // Pairs with the fence in `announceHandovers`.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let mayBlock = !hasUnfinishedRequests && !hasHandoversWaiting() && !links.stopping.isSet
         let timeout = relieveTimeout()
