@@ -1,6 +1,6 @@
-// The whole turn of a worker, for `micro FRAMES plane`: a data plane over real rings and socket pairs,
-// two ports that send to each other in bursts. Sending and receiving is this thread's work; what the
-// worker's thread does is what is measured.
+// The whole turn of a worker, for `micro FRAMES plane`: a data plane over real rings and socket
+// pairs, two ports that send to each other in bursts. Sending and receiving is this thread's work;
+// what the worker's thread does is what is measured.
 
 import Dataplane
 import Glibc

@@ -11,9 +11,9 @@
 //   4. gather    completions become frames with a known ingress port (Worker+Ingress);
 //   5. classify  the batch (SwitchCore, pure);
 //   6. send      one SQE for each frame and egress port, executed inline by one enter, then
-//      settled:
-//                what the kernel refused is copied into the egress port's queue (Worker+Egress). Only
-//                then, when nothing points into them any more, do the receive buffers go back;
+//                settled: what the kernel refused is copied into the egress port's queue
+//                (Worker+Egress). Only then, when nothing points into them any more, do the
+//                receive buffers go back;
 //   7. relieve   congested ports whose time has come, arm receives that ended;
 //   8. quiesce   the snapshot is forgotten.
 //
