@@ -46,6 +46,10 @@ extension EndToEnd {
                 try await ping("10.9.0.2", from: a)
                 #expect(try await device(of: a) == before)
             }
+            for joiner in joiners {
+                joiner.send(signal: SIGTERM)
+                #expect(await joiner.ending(within: .seconds(5)) == .exited(0))
+            }
             try await lan.stop()
         }
 

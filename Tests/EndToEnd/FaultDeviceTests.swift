@@ -135,7 +135,7 @@ extension EndToEnd {
             let lan = try await SwitchProcess(Self.ports(8))
             try await settled(lan)
             let before = try descriptors(lan)
-            for round in 0..<30 {
+            for round in 0..<15 {
                 let peers = try (1...8).map { number in
                     let peer = try FaultPeer(at: lan.directory.file("peer\(round)-\(number)"))
                     try peer.join(lan.socket("p\(number).sock"))
@@ -163,7 +163,7 @@ extension EndToEnd {
         }
 
         @Test func `the end may come in the middle of a reload`() async throws {
-            for round in 0..<6 {
+            for round in 0..<4 {
                 let lan = try await SwitchProcess(Self.ports(300))
                 let peers = try (1...300).map { number in
                     let peer = try FaultPeer(at: lan.directory.file("peer\(number)"))
