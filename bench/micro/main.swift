@@ -13,7 +13,7 @@
 //     valgrind --tool=callgrind .build/release/micro 1000000 pair
 //     valgrind --tool=callgrind .build/release/micro 2000000 pair
 //
-// `scripts/instructions` does so for `plane` and holds the result to its budget.
+// Not so for `plane`: valgrind does not come to an end with its ring.
 
 import Support
 import SwitchCore

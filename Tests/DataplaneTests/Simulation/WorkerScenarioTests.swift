@@ -235,9 +235,9 @@ import Testing
         simulation.shutDown()
     }
 
-    @Test func `frames for a careful port of another worker arrive undamaged`() throws {
+    @Test(arguments: [1, 2]) func `frames for a careful port arrive undamaged`(workers: Int) throws {
         let simulation = try makeSwitch {
-            $0.workers = 2
+            $0.workers = workers
             $0.ports = 4
             $0.handoverBytes = 1024
         }
@@ -245,8 +245,7 @@ import Testing
         simulation.peers[1].mood = .stuck
         for _ in 0..<12 { simulation.send(from: 0, to: 1) }
         for _ in 0..<4 {
-            simulation.turn(0)
-            simulation.turn(1)
+            for worker in 0..<workers { simulation.turn(worker) }
         }
         simulation.peers[1].mood = .reading
         var generator = SeededGenerator(seed: 1)
