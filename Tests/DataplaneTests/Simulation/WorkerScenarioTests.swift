@@ -235,7 +235,8 @@ import Testing
         simulation.shutDown()
     }
 
-    @Test(arguments: [1, 2]) func `frames for a careful port arrive undamaged`(workers: Int) throws {
+    @Test(arguments: [1, 2]) func `frames for a careful port arrive undamaged`(workers: Int) throws
+    {
         let simulation = try makeSwitch {
             $0.workers = workers
             $0.ports = 4
