@@ -62,10 +62,12 @@ test-release: needs-test ## budgets and speed inside the process, in release
 	    --no-parallel --filter '$(RELEASE_TESTS)'
 
 .PHONY: test-budgets
-test-budgets: build ## no allocation, lock or reference count in the hot functions of the release binary
+test-budgets: build ## hot functions free of allocation, locks and reference counts; instructions a frame
 	@scripts/need budgets
 	@$(STEP) "hot functions, self-test" 2m scripts/budgets --self-test
 	@$(STEP) "hot functions" 5m scripts/budgets .build/release/ringswitch
+	$(RELEASE) --product micro
+	@$(STEP) "instructions" 5m scripts/instructions .build/release/micro
 
 .PHONY: test-tsan
 test-tsan: needs-build ## what several threads touch, under the thread sanitizer

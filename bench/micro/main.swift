@@ -8,12 +8,8 @@
 //     flood     broadcasts between four ports
 //     plane     not `classify` alone but the whole turn of a worker, over io_uring (Plane.swift)
 //
-// For instructions per frame, take the difference of two runs, which cancels the set-up:
-//
-//     valgrind --tool=callgrind .build/release/micro 1000000 pair
-//     valgrind --tool=callgrind .build/release/micro 2000000 pair
-//
-// Not so for `plane`: valgrind does not come to an end with its ring.
+// `scripts/instructions` counts user instructions per frame of all but `plane`, which callgrind does
+// not run, and holds them to their budgets.
 
 import Support
 import SwitchCore
