@@ -8,8 +8,8 @@
 //     flood     broadcasts between four ports
 //     plane     not `classify` alone but the whole turn of a worker, over io_uring (Plane.swift)
 //
-// `scripts/instructions` counts user instructions per frame of all but `plane`, which callgrind does
-// not run, and holds them to their budgets.
+// `scripts/instructions` counts user instructions per frame of all but `plane`, which callgrind
+// does not run, and holds them to their budgets.
 
 import Support
 import SwitchCore
