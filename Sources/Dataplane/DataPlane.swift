@@ -13,6 +13,7 @@ public import SwitchCore
 
 /// What the data plane is made with.
 public struct DataPlaneSettings: Sendable {
+    /// Threads that forward, each with a ring and ports of its own.
     public var workers: Int
     /// CPUs to pin the workers to; empty: the system decides.
     public var processors: [Int]
@@ -25,6 +26,7 @@ public struct DataPlaneSettings: Sendable {
     /// Bytes of each ring between two workers, a power of two.
     public var handoverBytes: Int
 
+    /// Settings with the defaults of the configuration.
     public init(
         workers: Int = 1, processors: [Int] = [], portCapacity: Int = 1024, macLimit: Int = 16384,
         macAgeingSeconds: UInt32 = 300, handoverBytes: Int = 1 << 20
@@ -40,6 +42,7 @@ public struct DataPlaneSettings: Sendable {
 
 /// Why the data plane refuses something; the text is for people.
 public struct DataPlaneError: Error, CustomStringConvertible, Sendable {
+    /// One sentence or more.
     public let description: String
 }
 
@@ -48,10 +51,13 @@ public struct DataPlaneError: Error, CustomStringConvertible, Sendable {
 /// Thread-safety: not Sendable; all calls come from one actor of Control. Counters and the MAC
 /// table may be read from anywhere.
 public final class DataPlane {
+    /// What it was made with.
     public let settings: DataPlaneSettings
     /// Readable when `drainEvents` has something to report.
     public let eventDescriptor: Int32
+    /// Every counter of the switch.
     public var counters: CounterTable { context.counters }
+    /// The MAC table that the workers share.
     public var macTable: MACTable { context.macTable }
 
     private let context: WorkerContext

@@ -4,6 +4,7 @@ public import SwitchCore
 public struct ConnectionSettings: Sendable {
     /// The port to attach to.
     public var port: PortID
+    /// How frames travel.
     public var transport: TransportKind
     /// An open, non-blocking descriptor; Control closes it after `DataPlaneEvent.retired`.
     public var descriptor: Int32
@@ -16,6 +17,7 @@ public struct ConnectionSettings: Sendable {
     /// Frames that the peer sent during the handshake, oldest first.
     public var earlyFrames: [[UInt8]]
 
+    /// Describes an attachment.
     public init(
         port: PortID, transport: TransportKind, descriptor: Int32, frameLengthMax: Int,
         queueBytes: Int, queueDelayNanoseconds: UInt64, earlyFrames: [[UInt8]] = []

@@ -2,6 +2,7 @@ public import SwitchCore
 
 /// What a worker tells Control.
 public struct DataPlaneEvent: Sendable, Equatable {
+    /// What happened.
     public enum Kind: UInt8, Sendable {
         /// Receives are armed; the connection forwards.
         case activated
@@ -14,7 +15,9 @@ public struct DataPlaneEvent: Sendable, Equatable {
         case retired
     }
 
+    /// What happened.
     public var kind: Kind
+    /// The port that it happened to.
     public var port: PortID
     /// Generation of the connection that the event speaks of.
     public var generation: UInt32
