@@ -159,7 +159,7 @@ public final class DataPlane {
         entries[index] = PortEntry(
             generation: generation, isAttached: true, worker: UInt16(worker(of: settings.port)),
             maxFrame: Int32(settings.frameLengthMax), floodEligible: true,
-            attachment: UInt(bitPattern: connection))
+            offload: settings.offload, attachment: UInt(bitPattern: connection))
         publish()
         return generation
     }

@@ -9,7 +9,7 @@ struct ReportsTextTests {
         #expect(
             StatusText.lines(for: .sample()).joined(separator: "\n") == #"""
                 lan0, ringswitch 9.8.7, pid 42, up 1m 15s, 1 worker
-                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, \#
+                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, 0 added by segmentation, \#
                 987 sent, 12 dropped, 4 queued
 
                 PORT   TYPE      STATE      PEER                          RX FRAMES  \#

@@ -29,7 +29,7 @@ struct DemoReport: Codable, Equatable, Sendable {
     /// Everything is as it should be.
     var isGood: Bool { booksBalance && leftovers.isEmpty }
 
-    /// received + flood copies = sent + drops + queued, and the hosts' count is the switch's.
+    /// received + copies = sent + drops + queued, and the hosts' count is the switch's.
     var booksBalance: Bool {
         unaccountedFrames == 0 && hostsSentFrames == totals.receivedFrames
     }
@@ -54,6 +54,7 @@ struct DemoReport: Codable, Equatable, Sendable {
         var table = TextTable([("the switch counted", .left), ("frames", .right)])
         table.append(["  received", Self.grouped(totals.receivedFrames)])
         table.append(["+ flood copies", Self.grouped(totals.floodCopies)])
+        table.append(["+ segment copies", Self.grouped(totals.segmentCopies)])
         table.append(["= sent", Self.grouped(totals.sentFrames)])
         table.append(["+ dropped", Self.grouped(totals.droppedFrames)])
         for (reason, count) in totals.drops.sorted(by: { $0.key < $1.key }) where count > 0 {

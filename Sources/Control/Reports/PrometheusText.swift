@@ -83,6 +83,16 @@ public enum PrometheusText {
             family("flood_copies_total", .counter, "Copies added by floods from this port.") {
                 $0.counters.floodCopies
             },
+            family(
+                "segment_copies_total", .counter, "Frames added by segmentation for this port."
+            ) {
+                $0.counters.segmentCopies
+            },
+            family(
+                "checksums_completed_total", .counter, "Checksums completed for this port."
+            ) {
+                $0.counters.checksumsCompleted
+            },
             Family(
                 "ringswitch_port_dropped_frames_total", .counter,
                 "Frames dropped, by port and reason.", drops),

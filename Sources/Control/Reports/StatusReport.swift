@@ -211,6 +211,10 @@ public struct PortCounters: Codable, Sendable, Equatable {
     public var sentBytes: UInt64
     /// Copies that floods of frames from this port added: N - 1 for a flood to N ports.
     public var floodCopies: UInt64
+    /// Frames that segmentation for this port added: N - 1 for a frame that left as N segments.
+    public var segmentCopies: UInt64
+    /// Checksums completed on the way out by this port.
+    public var checksumsCompleted: UInt64
     /// Handshake datagrams seen; they are not frames.
     public var handshakes: UInt64
     /// Frames dropped, by the name of the reason; reasons that never occurred may be absent.
@@ -219,7 +223,8 @@ public struct PortCounters: Codable, Sendable, Equatable {
     /// Counters; those left out are zero.
     public init(
         receivedFrames: UInt64 = 0, receivedBytes: UInt64 = 0, sentFrames: UInt64 = 0,
-        sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, handshakes: UInt64 = 0,
+        sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, segmentCopies: UInt64 = 0,
+        checksumsCompleted: UInt64 = 0, handshakes: UInt64 = 0,
         drops: [String: UInt64] = [:]
     ) {
         self.receivedFrames = receivedFrames
@@ -227,6 +232,8 @@ public struct PortCounters: Codable, Sendable, Equatable {
         self.sentFrames = sentFrames
         self.sentBytes = sentBytes
         self.floodCopies = floodCopies
+        self.segmentCopies = segmentCopies
+        self.checksumsCompleted = checksumsCompleted
         self.handshakes = handshakes
         self.drops = drops
     }
@@ -252,7 +259,8 @@ public struct QueueStatus: Codable, Sendable, Equatable {
     }
 }
 
-/// Sums that obey `received + floodCopies = sent + dropped + queued` once traffic rests.
+/// Sums that obey `received + floodCopies + segmentCopies = sent + dropped + queued` once traffic
+/// rests.
 public struct TrafficTotals: Codable, Sendable, Equatable {
     /// Frames received.
     public var receivedFrames: UInt64
@@ -264,6 +272,8 @@ public struct TrafficTotals: Codable, Sendable, Equatable {
     public var sentBytes: UInt64
     /// Copies that floods added.
     public var floodCopies: UInt64
+    /// Frames that segmentation added.
+    public var segmentCopies: UInt64
     /// Frames that wait in egress queues.
     public var queuedFrames: UInt64
     /// Frames dropped, by the name of the reason.
@@ -272,14 +282,15 @@ public struct TrafficTotals: Codable, Sendable, Equatable {
     /// Sums; those left out are zero.
     public init(
         receivedFrames: UInt64 = 0, receivedBytes: UInt64 = 0, sentFrames: UInt64 = 0,
-        sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, queuedFrames: UInt64 = 0,
-        drops: [String: UInt64] = [:]
+        sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, segmentCopies: UInt64 = 0,
+        queuedFrames: UInt64 = 0, drops: [String: UInt64] = [:]
     ) {
         self.receivedFrames = receivedFrames
         self.receivedBytes = receivedBytes
         self.sentFrames = sentFrames
         self.sentBytes = sentBytes
         self.floodCopies = floodCopies
+        self.segmentCopies = segmentCopies
         self.queuedFrames = queuedFrames
         self.drops = drops
     }
@@ -293,6 +304,7 @@ public struct TrafficTotals: Codable, Sendable, Equatable {
             sentFrames &+= port.counters.sentFrames
             sentBytes &+= port.counters.sentBytes
             floodCopies &+= port.counters.floodCopies
+            segmentCopies &+= port.counters.segmentCopies
             queuedFrames &+= port.queue.frames
             drops.merge(port.counters.drops, uniquingKeysWith: &+)
         }
@@ -306,7 +318,7 @@ public struct TrafficTotals: Codable, Sendable, Equatable {
     /// Negative when more left than came, which a snapshot under traffic may show for a moment.
     public var unaccountedFrames: Int64 {
         Int64(
-            bitPattern: (receivedFrames &+ floodCopies)
+            bitPattern: (receivedFrames &+ floodCopies &+ segmentCopies)
                 &- (sentFrames &+ droppedFrames &+ queuedFrames))
     }
 }

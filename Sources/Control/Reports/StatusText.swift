@@ -49,6 +49,7 @@ public enum StatusText {
                 "\(report.macTable.entries) of \(report.macTable.limit) MACs",
                 "\(HumanUnits.count(report.totals.receivedFrames)) frames received",
                 "\(HumanUnits.count(report.totals.floodCopies)) copied",
+                "\(HumanUnits.count(report.totals.segmentCopies)) added by segmentation",
                 "\(HumanUnits.count(report.totals.sentFrames)) sent",
                 "\(HumanUnits.count(report.totals.droppedFrames)) dropped",
                 "\(HumanUnits.count(report.totals.queuedFrames)) queued",

@@ -95,7 +95,9 @@ extension Switch {
             counters: PortCounters(
                 receivedFrames: since(.receivedFrames), receivedBytes: since(.receivedBytes),
                 sentFrames: since(.sentFrames), sentBytes: since(.sentBytes),
-                floodCopies: since(.floodCopies), handshakes: since(.handshakes), drops: drops),
+                floodCopies: since(.floodCopies), segmentCopies: since(.segmentCopies),
+                checksumsCompleted: since(.checksumsCompleted), handshakes: since(.handshakes),
+                drops: drops),
             queue: QueueStatus(
                 frames: sum[.queuedFrames], bytes: sum[.queuedBytes],
                 highWaterBytes: sum[.queueHighWaterBytes]))
@@ -111,7 +113,7 @@ extension Switch {
         return TrafficTotals(
             receivedFrames: sum[.receivedFrames], receivedBytes: sum[.receivedBytes],
             sentFrames: sum[.sentFrames], sentBytes: sum[.sentBytes],
-            floodCopies: sum[.floodCopies],
+            floodCopies: sum[.floodCopies], segmentCopies: sum[.segmentCopies],
             queuedFrames: sum.waiting, drops: drops)
     }
 

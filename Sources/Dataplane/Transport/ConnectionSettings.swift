@@ -8,8 +8,13 @@ public struct ConnectionSettings: Sendable {
     public var transport: TransportKind
     /// An open, non-blocking descriptor; Control closes it after `DataPlaneEvent.retired`.
     public var descriptor: Int32
-    /// Longest frame in bytes, Ethernet header and VLAN tag included.
+    /// Longest frame in bytes, Ethernet header and VLAN tag included. A frame with a segment size
+    /// in its virtio header counts as its segments.
     public var frameLengthMax: Int
+    /// Longest payload of a segment that is made for the peer.
+    public var mtu: Int
+    /// What the peer leaves to others, in both directions.
+    public var offload: Offload
     /// Bytes of the egress queue.
     public var queueBytes: Int
     /// Longest time that a frame may wait in the egress queue, in nanoseconds.
@@ -17,15 +22,18 @@ public struct ConnectionSettings: Sendable {
     /// Frames that the peer sent during the handshake, oldest first.
     public var earlyFrames: [[UInt8]]
 
-    /// Describes an attachment.
+    /// Describes an attachment; without `mtu` it is what `frameLengthMax` leaves for the payload.
     public init(
         port: PortID, transport: TransportKind, descriptor: Int32, frameLengthMax: Int,
+        mtu: Int? = nil, offload: Offload = .none,
         queueBytes: Int, queueDelayNanoseconds: UInt64, earlyFrames: [[UInt8]] = []
     ) {
         self.port = port
         self.transport = transport
         self.descriptor = descriptor
         self.frameLengthMax = frameLengthMax
+        self.mtu = mtu ?? frameLengthMax - FrameHeader.lengthMin - FrameHeader.tagLength
+        self.offload = offload
         self.queueBytes = queueBytes
         self.queueDelayNanoseconds = queueDelayNanoseconds
         self.earlyFrames = earlyFrames

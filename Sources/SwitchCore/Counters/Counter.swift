@@ -11,6 +11,11 @@ public enum Counter: Int, CaseIterable, Sendable {
     case sentBytes
     /// Copies beyond the first that floods of this ingress port made: N - 1 for a flood to N ports.
     case floodCopies
+    /// Frames beyond the first that segmentation for this egress port made: N - 1 for a frame that
+    /// left as N segments.
+    case segmentCopies
+    /// Checksums that were completed for this egress port.
+    case checksumsCompleted
     /// Handshake datagrams of the peer; these are not frames.
     case handshakes
     /// Gauge: frames waiting in the egress queue.
@@ -47,6 +52,8 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .sentFrames: "sent_frames"
         case .sentBytes: "sent_bytes"
         case .floodCopies: "flood_copies"
+        case .segmentCopies: "segment_copies"
+        case .checksumsCompleted: "checksums_completed"
         case .handshakes: "handshakes"
         case .queuedFrames: "queued_frames"
         case .queuedBytes: "queued_bytes"

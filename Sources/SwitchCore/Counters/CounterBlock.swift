@@ -1,10 +1,10 @@
 public import Synchronization
 
-/// The counters of one owner: a view of 40 words, five cache lines.
+/// The counters of one owner: a view of 48 words, six cache lines.
 ///
-///     words  0..<16   one per `Counter`, in its order
-///     words 16..<33   one per `DropReason`, in its order
-///     words 33..<40   unused
+///     words  0..<24   one per `Counter`, in its order; the last ones unused
+///     words 24..<42   one per `DropReason`, in its order
+///     words 42..<48   unused
 ///
 /// Thread safety: one thread writes a block, with a relaxed load and a relaxed store, for which no
 /// locked instruction is needed; any thread may read. Two writers would lose counts. A reader sees
@@ -17,7 +17,7 @@ public struct CounterBlock: @unchecked Sendable {
 
     /// Words of a block: a multiple of a cache line.
     @inlinable
-    static var stride: Int { @_noLocks get { 40 } }
+    static var stride: Int { @_noLocks get { 48 } }
 
     @inlinable
     @_noLocks

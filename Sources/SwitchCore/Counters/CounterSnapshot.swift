@@ -41,11 +41,12 @@ public struct CounterSnapshot: Sendable, Equatable {
     /// switch.
     public var waiting: UInt64 { self[.queuedFrames] &+ self[.handedOver] &- self[.takenOver] }
 
-    /// True if every frame is accounted for: received + flood copies = sent + dropped + waiting.
+    /// True if every frame is accounted for: received + flood copies + segment copies = sent +
+    /// dropped + waiting.
     ///
     /// Holds for the sum of a switch's ports while no frame is in motion.
     public var isBalanced: Bool {
-        self[.receivedFrames] + self[.floodCopies]
+        self[.receivedFrames] + self[.floodCopies] + self[.segmentCopies]
             == self[.sentFrames] + dropped + waiting
     }
 }

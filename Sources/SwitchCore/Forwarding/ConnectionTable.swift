@@ -30,12 +30,15 @@ public struct PortEntry: Sendable, Equatable {
     public var isAttached: Bool
     /// True if floods go to the port.
     public var floodEligible: Bool
+    /// What the peer leaves to others, in both directions.
+    public var offload: Offload
 
     /// Describes a port; the default is one that is not attached.
     @inlinable
     public init(
         generation: UInt32 = 0, isAttached: Bool = false, worker: UInt16 = 0,
-        maxFrame: Int32 = 1518, floodEligible: Bool = true, attachment: UInt = 0
+        maxFrame: Int32 = 1518, floodEligible: Bool = true, offload: Offload = .none,
+        attachment: UInt = 0
     ) {
         self.attachment = attachment
         self.generation = generation
@@ -43,6 +46,7 @@ public struct PortEntry: Sendable, Equatable {
         self.worker = worker
         self.isAttached = isAttached
         self.floodEligible = floodEligible
+        self.offload = offload
     }
 }
 

@@ -3,6 +3,7 @@
 public enum DropReason: Int, CaseIterable, Sendable {
     case runt
     case oversize
+    case invalidOffload
     case invalidSource
     case reservedAddress
     case filtered
@@ -21,7 +22,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
 
     /// The word of a `CounterBlock` that counts the drops: behind those of all `Counter` cases.
     @inlinable
-    var word: Int { @_noLocks get { 16 &+ rawValue } }
+    var word: Int { @_noLocks get { 24 &+ rawValue } }
 
     /// The number in a `Verdict`.
     @inlinable
@@ -59,6 +60,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
             ("runt", true, "The frame was shorter than its Ethernet header.")
         case .oversize:
             ("oversize", true, "The frame was longer than the ingress port's max_frame.")
+        case .invalidOffload:
+            ("invalid_offload", true, "The frame's virtio header did not fit the frame.")
         case .invalidSource:
             ("invalid_source", true, "The source address was a group address or zero.")
         case .reservedAddress:
