@@ -27,11 +27,11 @@ public struct FrameHeader: Equatable, Sendable {
 
     /// Bytes of an untagged header: the shortest frame that is one.
     @inlinable
-    public static var lengthMin: Int { 14 }
+    public static var lengthMin: Int { @_noLocks get { 14 } }
 
     /// Bytes that a VLAN tag adds to a header.
     @inlinable
-    public static var tagLength: Int { 4 }
+    public static var tagLength: Int { @_noLocks get { 4 } }
 
     /// Reads the header at `bytes`, of which `length` may be read.
     /// - Returns: `nil` if the frame is shorter than its header: 14 bytes, or 18 with a VLAN tag
