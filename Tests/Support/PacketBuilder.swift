@@ -49,7 +49,8 @@ public struct PacketBuilder: Sendable {
     public var sourceHost = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF, 10, 0, 0, 1]
     /// See `sourceHost`.
     public var destinationHost = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF, 10, 0, 0, 2]
-    /// The address that stands in the IPv6 header while the packet is on a route to its destination.
+    /// The address that stands in the IPv6 header while the packet is on a route to its
+    /// destination.
     public var nextStop: [UInt8]?
     /// The type of service, or traffic class.
     public var trafficClass: UInt8 = 0
@@ -208,7 +209,8 @@ public struct PacketBuilder: Sendable {
     }
 }
 
-/// The ones' complement sum of 16-bit words in network byte order, byte by byte as RFC 1071 says it.
+/// The ones' complement sum of 16-bit words in network byte order, byte by byte as RFC 1071 says
+/// it.
 public func naiveSum(_ bytes: some Sequence<UInt8>) -> UInt16 {
     var sum: UInt64 = 0
     var isHigh = true

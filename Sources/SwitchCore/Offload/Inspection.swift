@@ -1,7 +1,7 @@
 // Theory of operation
 //
-// A frame from a port with offload is inspected once, before it is classified. Afterwards its header
-// is true: whatever it asks for can be done inside the frame, by anyone, without checking again.
+// A frame from a port with offload is inspected once, before it is classified. Afterwards its
+// header is true: whatever it asks for can be done inside the frame, without checking again.
 //
 //   vnet   The peer wrote the header. It is a claim of a stranger, held against the packet's own
 //          headers. What the header does not need is set to zero, so that `isPlain` is one compare.
@@ -10,9 +10,9 @@
 //          complete checksum has the same value once in 65,535 frames: completing it yields the
 //          value it has, so that the mistake does no harm.
 //
-// Padding behind the IP packet is no part of a raw frame's checksum, but for a kernel that reads the
-// header every byte to the end of the frame is. The two cannot be brought together by a header, so a
-// padded frame's partial checksum is completed at once; such frames are as short as padding is.
+// Padding behind the IP packet is no part of a raw frame's checksum, but for a kernel that reads
+// the header every byte to the end of the frame is. No header says both, so the partial checksum of
+// a padded frame is completed at once. Such frames are short.
 
 /// What inspecting a frame found.
 public enum Inspection: Sendable {
@@ -90,8 +90,8 @@ private func trueHeaderLength(
     return UInt16(truncatingIfNeeded: layout.payload)
 }
 
-/// Writes the header of a frame from a raw port: whether its checksum is partial, and that it may be
-/// cut.
+/// Writes the header of a frame from a raw port: whether its checksum is partial, and that it may
+/// be cut.
 ///
 /// A frame that cannot be parsed gets a header that asks for nothing. A partial checksum is
 /// recognised in whole TCP segments and UDP datagrams whose lengths agree; that of a frame with

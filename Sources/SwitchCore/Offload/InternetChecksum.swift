@@ -14,8 +14,8 @@
 
 /// Sums of 16-bit words in ones' complement, in native byte order.
 enum InternetChecksum {
-    /// The sum of `count` bytes, not folded: at most 2^32 a 4 bytes. A last odd byte is followed by a
-    /// zero.
+    /// The sum of `count` bytes, not folded: at most 2^32 a 4 bytes. A last odd byte is followed by
+    /// a zero.
     @inline(__always)
     @_noLocks
     static func sum(_ bytes: UnsafeRawPointer, count: Int) -> UInt64 {
@@ -85,8 +85,8 @@ enum InternetChecksum {
         return UInt16(truncatingIfNeeded: folded)
     }
 
-    /// The checksum of TCP and UDP for a sum: its complement, and 0xffff for zero, which to UDP means
-    /// that there is none.
+    /// The checksum of TCP and UDP for a sum: its complement, and 0xffff for zero, which to UDP
+    /// means that there is none.
     @inline(__always)
     @_noLocks
     static func transportChecksum(_ sum: UInt64) -> UInt16 {

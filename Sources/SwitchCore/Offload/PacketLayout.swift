@@ -6,9 +6,9 @@
 //      0        network               transport         payload             end        length
 //      | Ethernet, 0-2 tags | IPv4 or IPv6   | TCP or UDP      | payload ...       | padding |
 //
-// What comes out is a frame whose headers agree with each other and with its length. Everything else
-// in this folder reads at these offsets without asking again. A frame that is not one whole TCP
-// segment or UDP datagram, or lies anywhere, has no layout: nobody knows where its checksum is.
+// What comes out is a frame whose headers agree with each other and with its length. Everything
+// else in this folder reads at these offsets without asking again. A frame that is not one whole
+// TCP segment or UDP datagram, or lies anywhere, has no layout: nobody knows where its checksum is.
 
 /// Where the parts of a TCP or UDP packet lie in a frame, in bytes from its first.
 struct PacketLayout {
@@ -82,7 +82,8 @@ struct PacketLayout {
         var offset = network &+ 40
         var destination = network &+ 24
         var extensionsLeft = PacketLayout.extensionCountMax
-        // Hop-by-hop options, routing, destination options. All others end the walk without TCP or UDP.
+        // Hop-by-hop options, routing, destination options. All others end the walk without TCP or
+        // UDP.
         while nextHeader == 0 || nextHeader == 43 || nextHeader == 60 {
             guard extensionsLeft > 0, offset &+ 8 <= end else { return nil }
             let extensionLength = (frame.byte(at: offset &+ 1) &+ 1) &* 8
@@ -179,7 +180,8 @@ extension PacketLayout {
             &+ UInt64(UInt16(truncatingIfNeeded: transportLength).bigEndian)
     }
 
-    /// Most payload in a segment of a packet of `mtu` bytes and a frame of `maxFrame`; may be negative.
+    /// Most payload in a segment of a packet of `mtu` bytes and a frame of `maxFrame`; may be
+    /// negative.
     @inline(__always)
     @_noLocks
     func payloadMax(mtu: Int, maxFrame: Int) -> Int {

@@ -2,7 +2,7 @@
 //
 // A large TCP frame, or several UDP datagrams in one, become frames that an egress can take. The
 // payload stays where it is: of each segment only the headers are written, into memory of the
-// caller, and both are sent together. Segment i of n carries payload bytes i * size ..< (i + 1) * size:
+// caller, and both are sent together. Segment i carries the payload from i * size on:
 //
 //      IPv4        total length; identification + i; header checksum
 //      IPv6        payload length
@@ -12,14 +12,15 @@
 //
 // All else is copied. A packet whose urgent pointer or SYN would have to move is not cut.
 //
-// Everything that is equal in all segments is summed once, in `init`. For a segment only what changes
-// and its payload are added.
+// Everything that is equal in all segments is summed once, in `init`. For a segment only what
+// changes and its payload are added.
 //
 // The sum of the pseudo-header is not read from the addresses but from the checksum: a partial one
 // is that sum, and a complete one tells it, being the complement of it and the sum of all the rest.
 // So whatever is wrong with a frame's checksum is wrong with that of each segment: a frame that was
-// damaged on its way does not leave the switch with a good checksum. Only the complete one, which is
-// rare (who leaves the cutting to others leaves the checksum, too), costs a pass over the payload.
+// damaged on its way does not leave the switch with a good checksum. Only the complete one, which
+// is rare (who leaves the cutting to others leaves the checksum, too), costs a pass over the
+// payload.
 
 /// How a frame is cut for an egress that takes neither its length nor its header.
 @frozen
@@ -66,9 +67,9 @@ public struct Segmentation: Sendable {
     ///
     /// Where the header names a size, TCP is cut no larger, and UDP exactly so.
     /// - Parameter frame: `length` bytes and before it the header's 12 bytes.
-    /// - Returns: `nil` if the frame cannot be cut: neither TCP nor several UDP datagrams, a fragment,
-    ///   headers that do not agree or are longer than `headerLengthMax`, urgent data, SYN, UDP
-    ///   datagrams that do not fit, more than `countMax` segments.
+    /// - Returns: `nil` if the frame cannot be cut: neither TCP nor several UDP datagrams, a
+    ///   fragment, headers that do not agree or are longer than `headerLengthMax`, urgent data, SYN,
+    ///   UDP datagrams that do not fit, more than `countMax` segments.
     /// - Precondition: `inspectVnet` has found the header fine, or `inspectRaw` has written it.
     @_noLocks
     public init?(_ frame: UnsafeRawPointer, length: Int, mtu: Int, maxFrame: Int) {

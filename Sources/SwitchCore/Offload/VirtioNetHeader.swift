@@ -7,8 +7,8 @@
 //      | flags | gso_type | hdr_len | gso_size | csum_start | csum_offset | num_buffers | frame
 //
 // A TAP device with IFF_VNET_HDR reads and writes them so. All zero: nothing is left to do. Offsets
-// count from the frame's first byte. `num_buffers` means nothing inside the switch, and so holds the
-// mark of frames that came without a header of their own: see `mayBeCut`.
+// count from the frame's first byte. `num_buffers` means nothing inside the switch, and so holds
+// the mark of frames that came without a header of their own: see `mayBeCut`.
 
 /// What is left to do with a frame: complete its checksum, cut it into segments.
 ///
