@@ -1,12 +1,14 @@
 #define _GNU_SOURCE
 #include "sockets.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -165,17 +167,16 @@ int64_t cshims_socket_receive(
     return (size_t)length > capacity ? (int64_t)capacity : length;
 }
 
-int cshims_socket_send_batch(int socket, const struct cshims_slice *slices, uint32_t count) {
+static_assert(sizeof(struct cshims_gather) == 2 * sizeof(struct iovec), "taken as iovec");
+
+int cshims_socket_send_batch(int socket, const struct cshims_gather *frames, uint32_t count) {
     struct mmsghdr messages[batch_length];
-    struct iovec vectors[batch_length];
     uint32_t total = 0;
     while (total < count) {
         uint32_t chunk = count - total < batch_length ? count - total : batch_length;
         for (uint32_t index = 0; index < chunk; index++) {
-            vectors[index].iov_base = (void *)slices[total + index].address;
-            vectors[index].iov_len = slices[total + index].length;
-            messages[index] = (struct mmsghdr){
-                .msg_hdr = {.msg_iov = &vectors[index], .msg_iovlen = 1}};
+            messages[index] = (struct mmsghdr){.msg_hdr = {
+                .msg_iov = (struct iovec *)&frames[total + index], .msg_iovlen = 2}};
         }
         int sent = sendmmsg(socket, messages, chunk, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) return total > 0 ? (int)total : -errno;

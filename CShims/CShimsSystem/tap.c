@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct opening {
@@ -83,9 +84,9 @@ int cshims_tap_set_persistent(int tun, bool on) {
     return ioctl(tun, TUNSETPERSIST, (unsigned long)on) < 0 ? -errno : 0;
 }
 
-int cshims_tap_write_batch(int tun, const struct cshims_slice *slices, uint32_t count) {
+int cshims_tap_write_batch(int tun, const struct cshims_gather *frames, uint32_t count) {
     for (uint32_t index = 0; index < count; index++) {
-        if (write(tun, slices[index].address, slices[index].length) < 0) {
+        if (writev(tun, (const struct iovec *)&frames[index], 2) < 0) {
             return index > 0 ? (int)index : -errno;
         }
     }

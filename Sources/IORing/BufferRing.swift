@@ -3,16 +3,18 @@
 // Two mappings. The ring is an array of 16-byte entries read by the kernel; its tail lives in the
 // spare half-word of entry 0, so entries are written field by field:
 //
-//     offset 0   UInt64  address of the frame    we write, the kernel reads
+//     offset 0   UInt64  address of the buffer   we write, the kernel reads
 //     offset 8   UInt32  length of the buffer    we write, the kernel reads
 //     offset 12  UInt16  buffer id               we write, the kernel reads
 //     offset 14  UInt16  entry 0 only: the tail  one release store a batch (`publish`), pairs with
 //                                                the kernel's acquire when it picks a buffer
 //
 // The pool is `count` strides; every stride begins with 16 bytes of headroom, so that a header can
-// be put before a frame in place:
+// be put before a frame in place. Where the file itself puts a header before each frame, the
+// kernel's buffer begins `prefix` bytes earlier, so that frames of all files begin at one place:
 //
 //     | headroom 16 | bufferLength ... | pad |
+//         | prefix  |
 //
 // A stride is an odd number of cache lines. Then the first lines of the buffers spread over all
 // sets of the L1 cache, where a stride that is a multiple of 4096 would put all of them into the
@@ -45,8 +47,11 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
     /// How many buffers there are; their ids are 0 ..< `count`.
     public let count: Int
 
-    /// Bytes that the kernel may write to a buffer.
+    /// Bytes of a frame that the kernel may write to a buffer.
     public let bufferLength: Int
+
+    /// Bytes that the kernel writes before each frame, counted in the results of its completions.
+    public let prefix: Int
 
     /// Bytes from one frame's address to that of the next id.
     public let stride: Int
@@ -63,10 +68,14 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
     private let entriesLength: Int
 
     /// Maps the memory; the kernel knows nothing of it until `register`.
-    /// - Precondition: `count` is a power of two up to 32,768 and `bufferLength` is positive.
+    /// - Precondition: `count` is a power of two up to 32,768, `bufferLength` is positive and
+    ///   `prefix` is in 0 ... `headroom`.
     /// - Throws: `RingError.outOfMemory` or `.systemCall`.
-    public init(group: UInt16, count: Int, bufferLength: Int) throws(RingError) {
+    public init(
+        group: UInt16, count: Int, bufferLength: Int, prefix: Int = 0
+    ) throws(RingError) {
         precondition(count > 0 && count <= 32_768 && count & (count - 1) == 0)
+        precondition(prefix >= 0 && prefix <= BufferRing.headroom)
         precondition(bufferLength > 0 && bufferLength <= Int(Int32.max))
         let hugePage = 2 << 20
         let stride = BufferRing.stride(bufferLength: bufferLength)
@@ -84,6 +93,7 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
         self.group = group
         self.count = count
         self.bufferLength = bufferLength
+        self.prefix = prefix
         self.stride = stride
         self.poolLength = poolLength
         self.entriesLength = entriesLength
@@ -126,7 +136,8 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
         isRegistered = false
     }
 
-    /// The first byte of the frame in a buffer; `headroom` bytes before it are free to use.
+    /// The first byte of the frame in a buffer. Of the `headroom` bytes before it the last `prefix`
+    /// are the kernel's to write, the others are zero until the owner writes them.
     /// - Precondition: `id` is in 0 ..< `count`.
     @inlinable
     public func address(of id: UInt16) -> UnsafeMutableRawPointer {
@@ -140,9 +151,10 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
     public mutating func giveBack(_ id: UInt16) {
         let entry = entries + (Int(tail) & (count &- 1)) &* 16
         // Not the last two bytes: in entry 0 they are the tail.
-        entry.storeBytes(of: UInt64(UInt(bitPattern: address(of: id))), as: UInt64.self)
+        entry.storeBytes(of: UInt64(UInt(bitPattern: address(of: id) - prefix)), as: UInt64.self)
         entry.storeBytes(
-            of: UInt32(truncatingIfNeeded: bufferLength), toByteOffset: 8, as: UInt32.self)
+            of: UInt32(truncatingIfNeeded: bufferLength &+ prefix), toByteOffset: 8,
+            as: UInt32.self)
         entry.storeBytes(of: id, toByteOffset: 12, as: UInt16.self)
         tail &+= 1
     }

@@ -12,7 +12,22 @@
 /// One frame to one file: a datagram to a connected socket, or a write to a TAP device.
 @frozen
 public struct SendRequest {
-    /// First byte of the frame; the memory is read until the `enter` that submits it returns.
+    /// How the frame goes out, and where its bytes are. The raw values are those of enum
+    /// cshims_transfer.
+    @frozen
+    public enum Operation: UInt8, Sendable {
+        /// To a socket, from one place: `address` is the frame's first byte.
+        case send = 0
+        /// To a device, from one place: `address` is the frame's first byte.
+        case write = 1
+        /// To a socket, gathered: `address` is that of a `msghdr`.
+        case sendMessage = 2
+        /// To a device, gathered: `address` is that of two `iovec`.
+        case writeVector = 3
+    }
+
+    /// Where the bytes are, as `operation` says; the memory is read until the `enter` that submits
+    /// it returns.
     public var address: UnsafeRawPointer
 
     /// Bytes in the frame; never zero, since some peers take an empty datagram for the end.
@@ -24,19 +39,19 @@ public struct SendRequest {
     /// Comes back in the completion of a refused frame.
     public var tag: CompletionTag
 
-    /// Whether the file is a TAP device, which is written to, and not a socket, which is sent to.
-    public var isWrite: Bool
+    /// How the frame goes out.
+    public var operation: Operation
 
-    /// Describes a send, or a write where `isWrite` is set.
+    /// Describes a send or a write.
     @inlinable
     public init(
         address: UnsafeRawPointer, length: UInt32, fileSlot: UInt32, tag: CompletionTag,
-        isWrite: Bool
+        operation: Operation
     ) {
         self.address = address
         self.length = length
         self.fileSlot = fileSlot
         self.tag = tag
-        self.isWrite = isWrite
+        self.operation = operation
     }
 }

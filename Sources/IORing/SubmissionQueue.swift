@@ -60,7 +60,7 @@ package struct SubmissionQueue: ~Copyable {
             assert(request.length > 0, "an empty datagram ends some peers")
             cshims_entry_write_transfer(
                 entries + Int(index & mask) &* 64, request.address, request.length,
-                request.fileSlot, request.tag.rawValue, request.isWrite)
+                request.fileSlot, request.tag.rawValue, request.operation.rawValue)
             index &+= 1
             send += 1
         }

@@ -276,8 +276,10 @@ extension RawPeer {
     /// Sends on a socket that is not this object's.
     static func send(_ bytes: [UInt8], on descriptor: Int32) {
         bytes.withUnsafeBytes { bytes in
-            var slice = cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count))
-            _ = cshims_socket_send_batch(descriptor, &slice, 1)
+            var frame = cshims_gather(
+                head: cshims_slice(),
+                body: cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count)))
+            _ = cshims_socket_send_batch(descriptor, &frame, 1)
         }
     }
 }

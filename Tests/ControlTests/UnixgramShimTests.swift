@@ -16,14 +16,16 @@ import Testing
         #expect(receiver.connect(directory("sender.sock")) == 0)
         let bytes = frame(1, length: 1514)
         bytes.withUnsafeBytes { bytes in
-            let slice = cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count))
+            let frame = cshims_gather(
+                head: cshims_slice(),
+                body: cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count)))
             // Far more than a send buffer holds, and more than one chunk of the shim.
-            let slices = [cshims_slice](repeating: slice, count: 10_000)
-            let sent = cshims_socket_send_batch(sender.descriptor, slices, 10_000)
+            let frames = [cshims_gather](repeating: frame, count: 10_000)
+            let sent = cshims_socket_send_batch(sender.descriptor, frames, 10_000)
             #expect(sent > 64 && sent < 10_000)
             // 2304 bytes are charged for a frame of 1514 (measured on Linux 6.18).
             #expect(cshims_socket_outstanding(sender.descriptor) >= sent * 1514)
-            #expect(cshims_socket_send_batch(sender.descriptor, slices, 1) == -EAGAIN)
+            #expect(cshims_socket_send_batch(sender.descriptor, frames, 1) == -EAGAIN)
             var count: Int32 = 0
             while receiver.receive() != nil { count += 1 }
             #expect(count == sent)

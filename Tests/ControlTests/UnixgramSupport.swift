@@ -61,8 +61,10 @@ final class RawPeer {
     /// Sends on the connection; the errno, 0 when it went well.
     @discardableResult func send(_ bytes: [UInt8]) -> Int32 {
         bytes.withUnsafeBytes { bytes in
-            var slice = cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count))
-            return -min(0, cshims_socket_send_batch(descriptor, &slice, 1))
+            var frame = cshims_gather(
+                head: cshims_slice(),
+                body: cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count)))
+            return -min(0, cshims_socket_send_batch(descriptor, &frame, 1))
         }
     }
 

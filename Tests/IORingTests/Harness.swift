@@ -160,7 +160,9 @@ final class TestRing: @unchecked Sendable {
 
     /// Stages and submits frames to one file, as often as the queue's size needs.
     /// - Returns: the completions that came: the refused frames, their index in `tag.slot`.
-    func sendAll(_ frames: [[UInt8]], to slot: Int, isWrite: Bool = false) -> [Completion] {
+    func sendAll(_ frames: [[UInt8]], to slot: Int, operation: SendRequest.Operation = .send)
+        -> [Completion]
+    {
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: frames.reduce(1) { $0 + $1.count }, alignment: 16)
         defer { memory.deallocate() }
@@ -171,7 +173,7 @@ final class TestRing: @unchecked Sendable {
             requests.append(
                 SendRequest(
                     address: UnsafeRawPointer(memory + offset), length: UInt32(frame.count),
-                    fileSlot: UInt32(slot), tag: tag(9, slot: index), isWrite: isWrite))
+                    fileSlot: UInt32(slot), tag: tag(9, slot: index), operation: operation))
             offset += frame.count
         }
         var refused: [Completion] = []

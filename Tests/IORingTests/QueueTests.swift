@@ -91,10 +91,10 @@ private func kernelWord(_ word: UnsafeMutablePointer<UInt32>) -> KernelWord {
 /// Sixteen positions before the wrap to sixteen after it.
 private let positionsAroundWrap = (0..<32).map { UInt32.max - 15 &+ UInt32($0) }
 
-private func request(_ value: UInt64, isWrite: Bool = false) -> SendRequest {
+private func request(_ value: UInt64, operation: SendRequest.Operation = .send) -> SendRequest {
     SendRequest(
         address: UnsafeRawPointer(bitPattern: 0x1234_5678_9ABC)!, length: 1514, fileSlot: 7,
-        tag: CompletionTag(rawValue: value), isWrite: isWrite)
+        tag: CompletionTag(rawValue: value), operation: operation)
 }
 
 @Suite struct QueueTests {
@@ -135,15 +135,23 @@ private func request(_ value: UInt64, isWrite: Bool = false) -> SendRequest {
         #expect(queue.reap(5) == [])
     }
 
-    @Test(arguments: [false, true])
-    func `an entry is written whole, whatever its place held before`(isWrite: Bool) {
+    @Test(arguments: [
+        (SendRequest.Operation.send, 26 as UInt64, 1514 as UInt64),  // IORING_OP_SEND
+        (.write, 23, 1514),  // IORING_OP_WRITE
+        (.sendMessage, 9, 1),  // IORING_OP_SENDMSG
+        (.writeVector, 2, 2),  // IORING_OP_WRITEV: two vectors
+    ])
+    func `an entry is written whole, whatever its place held before`(
+        operation: SendRequest.Operation, opcode: UInt64, length: UInt64
+    ) {
         let queue = FakeSubmissions(start: 0)
-        #expect(queue.stage([request(0xFEED_0000_0001, isWrite: isWrite)]) == 1)
+        #expect(queue.stage([request(0xFEED_0000_0001, operation: operation)]) == 1)
         let words = (0..<8).map { queue.entries.load(fromByteOffset: $0 * 8, as: UInt64.self) }
-        let opcode: UInt64 = isWrite ? 23 : 26  // IORING_OP_WRITE, IORING_OP_SEND
+        let isWrite = operation == .write || operation == .writeVector
         let mode: UInt64 = isWrite ? 0x8 : 0x4040  // RWF_NOWAIT; MSG_DONTWAIT | MSG_NOSIGNAL
         let flags: UInt64 = 0x41  // IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS, never a link
         let head = opcode | flags << 8 | 7 << 32
-        #expect(words == [head, 0, 0x1234_5678_9ABC, 1514 | mode << 32, 0xFEED_0000_0001, 0, 0, 0])
+        #expect(
+            words == [head, 0, 0x1234_5678_9ABC, length | mode << 32, 0xFEED_0000_0001, 0, 0, 0])
     }
 }

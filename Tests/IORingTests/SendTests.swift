@@ -20,7 +20,7 @@ import Testing
         #expect(ring.setFile(0, pair.near) == 0)
         numberedFrame(1).withUnsafeBytes { bytes in
             let send = SendRequest(
-                address: bytes.baseAddress!, length: 60, fileSlot: 0, tag: tag(1), isWrite: false)
+                address: bytes.baseAddress!, length: 60, fileSlot: 0, tag: tag(1), operation: .send)
             #expect(ring.stage([send]) == 1)
             #expect(pair.farReceivesAll().isEmpty)
             #expect(ring.enter() == 1)
@@ -110,7 +110,7 @@ import Testing
             let sends = (0..<20).map {
                 SendRequest(
                     address: bytes.baseAddress!, length: 60, fileSlot: 0, tag: tag(1, slot: $0),
-                    isWrite: false)
+                    operation: .send)
             }
             #expect(ring.stage(sends) == 8)
             #expect(ring.stage(sends) == 0)

@@ -143,7 +143,7 @@ struct TapTests {
     @Test func `writes end inside the enter that submits them, in order and silently`() {
         withTap { ring, _, device in
             let frames = (0..<UInt8(50)).map { experimentalFrame($0, length: 60 + Int($0)) }
-            #expect(ring.sendAll(frames, to: 0, isWrite: true).isEmpty)
+            #expect(ring.sendAll(frames, to: 0, operation: .write).isEmpty)
             #expect(device.hostReceivesAll() == frames)
         }
     }
@@ -151,7 +151,7 @@ struct TapTests {
     @Test func `a frame that the device refuses is named by its tag`() {
         withTap { ring, _, device in
             let frames = [experimentalFrame(1), [1, 2, 3], experimentalFrame(2)]
-            let refused = ring.sendAll(frames, to: 0, isWrite: true)
+            let refused = ring.sendAll(frames, to: 0, operation: .write)
             #expect(refused.map(\.result) == [-EINVAL])
             #expect(refused.map(\.tag.slot) == [1])
             #expect(device.hostReceivesAll() == [frames[0], frames[2]])

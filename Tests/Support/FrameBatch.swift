@@ -1,7 +1,7 @@
 public import SwitchCore
 
-/// A batch of frames that owns its memory, each frame in an allocation of exactly its own size, so
-/// that AddressSanitizer sees any access beyond it.
+/// A batch of frames that owns its memory, each frame in an allocation of its own that ends with it
+/// and begins with a virtio header of zeros, so that AddressSanitizer sees any access beyond.
 public final class FrameBatch {
     /// One frame to put into a batch.
     public struct Item: Sendable {
@@ -23,14 +23,17 @@ public final class FrameBatch {
     }
 
     private let frames: UnsafeMutableBufferPointer<Frame>
+    /// Where the virtio headers are, and behind each its frame.
     private let memory: [UnsafeMutableRawPointer]
 
     /// Copies the items.
     public init(_ items: [Item]) {
         memory = items.map { item in
+            let header = VirtioNetHeader.length
             let address = UnsafeMutableRawPointer.allocate(
-                byteCount: max(item.bytes.count, 1), alignment: 1)
-            address.copyMemory(from: item.bytes, byteCount: item.bytes.count)
+                byteCount: header + max(item.bytes.count, 1), alignment: 1)
+            address.initializeMemory(as: UInt8.self, repeating: 0, count: header)
+            (address + header).copyMemory(from: item.bytes, byteCount: item.bytes.count)
             return address
         }
         frames = .allocate(capacity: items.count)
@@ -38,7 +41,8 @@ public final class FrameBatch {
             frames.initializeElement(
                 at: index,
                 to: Frame(
-                    address: memory[index], length: Int32(item.bytes.count),
+                    address: memory[index] + VirtioNetHeader.length,
+                    length: Int32(item.bytes.count),
                     ingress: item.ingress, bufferID: UInt16(truncatingIfNeeded: index)))
         }
     }

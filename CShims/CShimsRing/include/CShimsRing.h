@@ -122,16 +122,29 @@ static inline void cshims_entry_write(
     words[7] = 0;
 }
 
+/// How a frame is transferred, and what an entry's address and length are then.
+enum cshims_transfer {
+    CSHIMS_TRANSFER_SEND = 0,          // to a socket: the bytes and how many
+    CSHIMS_TRANSFER_WRITE = 1,         // to a device: the bytes and how many
+    CSHIMS_TRANSFER_SEND_MESSAGE = 2,  // to a socket: a struct msghdr; the length is not looked at
+    CSHIMS_TRANSFER_WRITE_VECTOR = 3,  // to a device: two struct iovec; the length is not looked at
+};
+
 /// One non-blocking datagram or TAP write that answers only if it fails.
 ///
 /// MSG_DONTWAIT (sockets) and RWF_NOWAIT (TAP) make the transfer finish inside the enter that
 /// submits it, in the order of the entries.
 static inline void cshims_entry_write_transfer(
-    void *entry, const void *address, uint32_t length, uint32_t slot, uint64_t tag, bool is_write)
+    void *entry, const void *address, uint32_t length, uint32_t slot, uint64_t tag,
+    uint8_t transfer)
 {
+    static const uint8_t opcodes[4] = {
+        IORING_OP_SEND, IORING_OP_WRITE, IORING_OP_SENDMSG, IORING_OP_WRITEV};
+    const uint32_t lengths[4] = {length, length, 1, 2};
+    const bool is_write = transfer & 1;
     cshims_entry_write(
-        entry, is_write ? IORING_OP_WRITE : IORING_OP_SEND,
-        IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS, 0, slot, (uint64_t)(uintptr_t)address, length,
+        entry, opcodes[transfer & 3], IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS, 0, slot,
+        (uint64_t)(uintptr_t)address, lengths[transfer & 3],
         is_write ? RWF_NOWAIT : MSG_DONTWAIT | MSG_NOSIGNAL, tag, 0);
 }
 

@@ -25,10 +25,16 @@ struct cshims_datagram {
     int32_t pidfd;                      // close-on-exec and the caller's to close; -1: none
 };
 
-/// One datagram to send.
+/// A run of bytes; laid out as struct iovec.
 struct cshims_slice {
     const void *address;
     uint64_t length;  // bytes
+};
+
+/// One frame to send, gathered from two places; an empty head is left out.
+struct cshims_gather {
+    struct cshims_slice head;
+    struct cshims_slice body;
 };
 
 /// What sock_diag(7) tells about one UNIX socket of this network namespace.
@@ -85,7 +91,7 @@ int64_t cshims_socket_receive(
 
 /// Sends datagrams in order without blocking, and stops at the first refusal. Returns how many were
 /// sent, or the -errno of the first one.
-int cshims_socket_send_batch(int socket, const struct cshims_slice *slices, uint32_t count);
+int cshims_socket_send_batch(int socket, const struct cshims_gather *frames, uint32_t count);
 
 /// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
 int cshims_socket_outstanding(int socket);

@@ -51,4 +51,4 @@ int cshims_tap_set_persistent(int tun, bool on);
 
 /// Writes frames to a device in order without blocking, and stops at the first refusal. Returns how
 /// many were written, or the -errno of the first one.
-int cshims_tap_write_batch(int tun, const struct cshims_slice *slices, uint32_t count);
+int cshims_tap_write_batch(int tun, const struct cshims_gather *frames, uint32_t count);

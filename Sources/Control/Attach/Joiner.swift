@@ -135,8 +135,10 @@ final class Joiner {
         let result = cshims_socket_connect_path(descriptor, portPath)
         guard result == 0 else { return -result }
         let sent = Self.magic.withUnsafeBytes { bytes in
-            var slice = cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count))
-            return cshims_socket_send_batch(descriptor, &slice, 1)
+            var frame = cshims_gather(
+                head: cshims_slice(),
+                body: cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count)))
+            return cshims_socket_send_batch(descriptor, &frame, 1)
         }
         guard sent == 1 else { return sent < 0 ? -sent : EAGAIN }
         portFile = file

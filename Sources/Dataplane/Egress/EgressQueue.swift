@@ -53,13 +53,14 @@ struct EgressQueue: ~Copyable {
 
     var isEmpty: Bool { frameCount == 0 }
 
-    /// Copies a frame to the tail.
+    /// Copies a frame, gathered from its two places, to the tail.
     /// - Parameter limit: bytes of the ring that may be in use afterwards; half the capacity for
     ///   flooded copies.
     /// - Returns: false when there is no room; nothing changed then.
     mutating func append(
-        _ frame: UnsafeRawPointer, length: Int, now: UInt64, limit: Int
+        _ frame: cshims_gather, now: UInt64, limit: Int
     ) -> Bool {
+        let length = frame.length
         let size = Self.headerLength + (length + 15) & ~15
         // A tail at the very end leaves no gap, and starts again at offset 0 all the same.
         let isWrapping = tail + size > capacity
@@ -74,7 +75,7 @@ struct EgressQueue: ~Copyable {
         }
         base.storeBytes(of: UInt32(length), toByteOffset: tail, as: UInt32.self)
         base.storeBytes(of: now, toByteOffset: tail + 8, as: UInt64.self)
-        (base + tail + Self.headerLength).copyMemory(from: frame, byteCount: length)
+        frame.copy(to: base + tail + Self.headerLength)
         tail += size
         usedBytes += size
         frameCount += 1
@@ -82,16 +83,15 @@ struct EgressQueue: ~Copyable {
         return true
     }
 
-    /// Fills `slices` with the frames at the head, oldest first; they stay in the queue.
-    /// - Returns: how many there are, at most `slices.count`.
-    func gather(into slices: UnsafeMutableBufferPointer<cshims_slice>) -> Int {
+    /// Fills `frames` with the frames at the head, oldest first; they stay in the queue.
+    /// - Returns: how many there are, at most `frames.count`.
+    func gather(into frames: UnsafeMutableBufferPointer<cshims_gather>) -> Int {
         var offset = head
         var count = 0
-        while count < min(slices.count, frameCount) {
+        while count < min(frames.count, frameCount) {
             offset = skippingGap(at: offset)
             let length = Int(base.load(fromByteOffset: offset, as: UInt32.self))
-            slices[count] = cshims_slice(
-                address: base + offset + Self.headerLength, length: UInt64(length))
+            frames[count] = cshims_gather(base + offset + Self.headerLength, length: length)
             offset += Self.headerLength + (length + 15) & ~15
             count += 1
         }

@@ -19,7 +19,8 @@ public enum TransportKind: UInt8, Sendable {
     case tap
 }
 
-/// A frame that a peer sent before its receives could be armed, kept in memory of the connection.
+/// A frame that a peer sent before its receives could be armed, kept in memory of the connection
+/// with headroom before it.
 struct EarlyFrame {
     var address: UnsafeMutableRawPointer
     var length: Int
@@ -49,6 +50,11 @@ struct Connection: ~Copyable {
     let descriptor: Int32
     /// Longest frame in bytes, Ethernet header and VLAN tag included.
     let frameLengthMax: Int
+    /// Longest payload of a segment made for the peer.
+    let mtu: Int
+    let offload: Offload
+    /// Bytes before each frame on the way to and from the descriptor: the virtio header, or none.
+    let prefix: Int
     let queueDelayNanoseconds: UInt64
     let counters: CounterBlock
 
@@ -69,7 +75,7 @@ struct Connection: ~Copyable {
     var pace = Pace.direct
     /// Frames of this turn for a careful port with an empty queue: they still lie in receive
     /// buffers.
-    var carefulSlices: UnsafeMutableBufferPointer<cshims_slice>
+    var carefulFrames: UnsafeMutableBufferPointer<cshims_gather>
     var carefulFlooded: UnsafeMutableBufferPointer<Bool>
     var carefulCount = 0
     var lastRefusal: UInt64 = 0
@@ -94,32 +100,37 @@ struct Connection: ~Copyable {
         transport = settings.transport
         descriptor = settings.descriptor
         frameLengthMax = settings.frameLengthMax
+        mtu = settings.mtu
+        offload = settings.offload
+        prefix = settings.offload.hasHeader ? VirtioNetHeader.length : 0
         queueDelayNanoseconds = settings.queueDelayNanoseconds
         self.counters = counters
+        let lengthMax = settings.offload.ingressLengthMax(maxFrame: settings.frameLengthMax)
         // One byte more than the longest frame shows an oversize frame of a TAP, which cuts
         // silently.
-        let bufferLength = settings.frameLengthMax + 1
         buffers = try BufferRing(
             group: UInt16(settings.port.index),
-            count: Self.bufferCount(frameLengthMax: settings.frameLengthMax),
-            bufferLength: bufferLength)
+            count: Self.bufferCount(frameLengthMax: lengthMax), bufferLength: lengthMax + 1,
+            prefix: prefix)
         queue = EgressQueue(capacity: settings.queueBytes)
         earlyFrames = settings.earlyFrames.map { bytes in
-            let copy = UnsafeMutableRawPointer.allocate(
-                byteCount: max(1, bytes.count), alignment: 16)
+            let memory = UnsafeMutableRawPointer.allocate(
+                byteCount: BufferRing.headroom + max(1, bytes.count), alignment: 16)
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: BufferRing.headroom)
+            let copy = memory + BufferRing.headroom
             bytes.withUnsafeBytes {
                 copy.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(copy), byteCount: $0.count)
             }
             return EarlyFrame(address: copy, length: bytes.count)
         }
         hasEarlyFrames = !earlyFrames.isEmpty
-        carefulSlices = .allocate(capacity: Self.carefulBatchMax)
+        carefulFrames = .allocate(capacity: Self.carefulBatchMax)
         carefulFlooded = .allocate(capacity: Self.carefulBatchMax)
     }
 
     deinit {
-        for frame in earlyFrames { frame.address.deallocate() }
-        carefulSlices.deallocate()
+        for frame in earlyFrames { (frame.address - BufferRing.headroom).deallocate() }
+        carefulFrames.deallocate()
         carefulFlooded.deallocate()
     }
 

@@ -105,12 +105,12 @@ struct RingBackend: ~Copyable, WorkerBackend {
 
     func sendBatch(
         descriptor: Int32, transport: TransportKind,
-        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>
     ) -> Int {
-        let count = UInt32(slices.count)
+        let count = UInt32(frames.count)
         return switch transport {
-        case .unixgram: Int(cshims_socket_send_batch(descriptor, slices.baseAddress, count))
-        case .tap: Int(cshims_tap_write_batch(descriptor, slices.baseAddress, count))
+        case .unixgram: Int(cshims_socket_send_batch(descriptor, frames.baseAddress, count))
+        case .tap: Int(cshims_tap_write_batch(descriptor, frames.baseAddress, count))
         }
     }
 

@@ -40,6 +40,6 @@ public protocol WorkerBackend: ~Copyable {
     /// none.
     mutating func sendBatch(
         descriptor: Int32, transport: TransportKind,
-        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>
     ) -> Int
 }

@@ -51,7 +51,8 @@ struct HandoverRing: @unchecked Sendable {
     }
 
     private static var line: Int { 64 }
-    private static var headerLength: Int { 16 }
+    /// The record, and up to the frame its virtio header.
+    private static var headerLength: Int { 32 }
 
     private let memory: UnsafeMutableRawPointer
     private let capacity: UInt64
@@ -71,7 +72,7 @@ struct HandoverRing: @unchecked Sendable {
     /// Frees the memory. Nobody may use the ring afterwards.
     func deallocate() { memory.deallocate() }
 
-    /// Copies a frame in; the consumer sees it after `publish`.
+    /// Copies a frame and the virtio header before it in; the consumer sees them after `publish`.
     /// - Returns: false when there is no room.
     func append(_ record: HandoverRecord, frame: UnsafeRawPointer) -> Bool {
         let size = Self.size(of: record.length)
@@ -85,7 +86,7 @@ struct HandoverRing: @unchecked Sendable {
             guard tail &+ gap &+ size &- head <= capacity else { return false }
         }
         if gap > 0 {
-            // Sizes are multiples of 16, so a gap always has room for a header.
+            // Sizes are multiples of 16, so a gap always has room for a record.
             write(
                 HandoverRecord(
                     length: 0, ingress: record.ingress, egress: HandoverRecord.skip,
@@ -94,8 +95,9 @@ struct HandoverRing: @unchecked Sendable {
             offset = 0
         }
         write(record, at: offset)
-        (base + Int(offset) + Self.headerLength).copyMemory(
-            from: frame, byteCount: Int(record.length))
+        let header = VirtioNetHeader.length
+        (base + (Int(offset) + Self.headerLength - header)).copyMemory(
+            from: frame - header, byteCount: Int(record.length) + header)
         producer.pointee.tail = tail &+ size
         return true
     }
@@ -106,9 +108,9 @@ struct HandoverRing: @unchecked Sendable {
         sharedTail.pointee.store(producer.pointee.tail, ordering: .releasing)
     }
 
-    /// The next record after those already taken, with the address of its frame; it stays until
-    /// `release`.
-    func next() -> (record: HandoverRecord, frame: UnsafeRawPointer)? {
+    /// The next record after those already taken, with the address of its frame, which has its
+    /// virtio header before it; it stays, and is the consumer's to write, until `release`.
+    func next() -> (record: HandoverRecord, frame: UnsafeMutableRawPointer)? {
         let end = sharedTail.pointee.load(ordering: .acquiring)
         while cursor.pointee != end {
             let offset = Int(cursor.pointee & (capacity - 1))
@@ -118,7 +120,7 @@ struct HandoverRing: @unchecked Sendable {
                 continue
             }
             cursor.pointee &+= Self.size(of: record.length)
-            return (record, UnsafeRawPointer(base + offset + Self.headerLength))
+            return (record, base + (offset + Self.headerLength))
         }
         return nil
     }

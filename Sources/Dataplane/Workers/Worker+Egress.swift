@@ -12,37 +12,63 @@ internal import IORing
 internal import SwitchCore
 
 extension Worker where Backend: ~Copyable {
-    /// Sends a frame to a connection of this worker, now or through its queue.
+    /// Sends a frame to a connection of this worker, now or through its queue, in the form that its
+    /// port needs.
     mutating func send(
-        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
-        isFlooded: Bool
+        _ frame: UnsafeMutableRawPointer, _ length: Int,
+        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
     ) {
         guard connection.pointee.state == .active else {
             connection.pointee.counters.add(
                 dropped: connection.pointee.state == .abandoned ? .noPeer : .portRemoved, 1)
             return
         }
-        guard length <= connection.pointee.frameLengthMax else {
-            connection.pointee.counters.add(dropped: .tooBig, 1)
-            return
+        if VirtioNetHeader.isPlain(before: frame), length <= connection.pointee.frameLengthMax {
+            transmit(frame, length, to: connection, isFlooded: isFlooded)
+        } else {
+            sendOffloaded(frame, length, to: connection, isFlooded: isFlooded)
         }
-        guard connection.pointee.pace == .direct else {
-            sendCarefully(frame, length, to: connection, isFlooded: isFlooded)
-            return
+    }
+
+    /// Sends a frame as it is, with its virtio header where the port has one.
+    mutating func transmit(
+        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
+        isFlooded: Bool
+    ) {
+        let prefix = connection.pointee.prefix
+        guard hasDirectSlot(connection) else {
+            return sendCarefully(
+                cshims_gather(frame - prefix, length: length + prefix), to: connection,
+                isFlooded: isFlooded)
         }
-        if stagedCount == Self.sendsMax { flush() }
-        // A flush may have made the port careful.
-        guard connection.pointee.pace == .direct else {
-            sendCarefully(frame, length, to: connection, isFlooded: isFlooded)
-            return
-        }
+        stage(
+            frame - prefix, length: length + prefix,
+            connection.pointee.transport == .tap ? .write : .send, to: connection,
+            isFlooded: isFlooded)
+    }
+
+    /// Whether the next frame for the port goes by the ring; there is room to stage it then.
+    mutating func hasDirectSlot(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard connection.pointee.pace == .direct else { return false }
+        guard stagedCount == Self.sendsMax else { return true }
+        flush()
+        // That may have made the port careful.
+        return connection.pointee.pace == .direct
+    }
+
+    /// Notes a send for the next flush.
+    mutating func stage(
+        _ address: UnsafeRawPointer, length: Int, _ operation: SendRequest.Operation,
+        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+    ) {
         let slot = stagedCount
         sends[slot] = SendRequest(
-            address: frame, length: UInt32(length), fileSlot: UInt32(connection.pointee.port.index),
+            address: address, length: UInt32(length),
+            fileSlot: UInt32(connection.pointee.port.index),
             tag: CompletionTag(
                 kind: CompletionKind.send, port: connection.pointee.port.rawValue,
                 generation: UInt16(truncatingIfNeeded: connection.pointee.generation), slot: slot),
-            isWrite: connection.pointee.transport == .tap)
+            operation: operation)
         staged[slot] = StagedSend(connection: connection, isFlooded: isFlooded, failure: 0)
         stagedCount = slot + 1
     }
@@ -100,9 +126,18 @@ extension Worker where Backend: ~Copyable {
                 bytes &+= UInt64(sends[position].length)
                 position += 1
             } while position < stagedCount && staged[position].connection == connection
-            connection.pointee.counters.add(.sentFrames, UInt64(position - start))
-            connection.pointee.counters.add(.sentBytes, bytes)
+            countSent(position - start, bytes: bytes, connection)
         }
+    }
+
+    /// Counts sent frames; `bytes` has their virtio headers in it.
+    private func countSent(
+        _ count: Int, bytes: UInt64, _ connection: UnsafeMutablePointer<Connection>
+    ) {
+        let frames = UInt64(truncatingIfNeeded: count)
+        let prefix = UInt64(truncatingIfNeeded: connection.pointee.prefix)
+        connection.pointee.counters.add(.sentFrames, frames)
+        connection.pointee.counters.add(.sentBytes, bytes &- frames &* prefix)
     }
 
     /// Counts a batch with failures: frames refused after the port's last success wait in its
@@ -114,8 +149,7 @@ extension Worker where Backend: ~Copyable {
             let connection = staged[position].connection
             if staged[position].failure == 0 {
                 connection.pointee.successSerial = settleSerial
-                connection.pointee.counters.add(.sentFrames, 1)
-                connection.pointee.counters.add(.sentBytes, UInt64(sends[position].length))
+                countSent(1, bytes: UInt64(sends[position].length), connection)
             } else if connection.pointee.successSerial == settleSerial {
                 refuseOvertaken(position)
             }
@@ -128,11 +162,20 @@ extension Worker where Backend: ~Copyable {
                     refused(connection, staged[position].failure)
                 }
                 enqueue(
-                    sends[position].address, Int(sends[position].length), to: connection,
+                    gather(of: sends[position]), to: connection,
                     isFlooded: staged[position].isFlooded)
             } else {
                 countFailure(staged[position].failure, connection)
             }
+        }
+    }
+
+    /// Where the bytes of a staged send lie.
+    private func gather(of send: SendRequest) -> cshims_gather {
+        switch send.operation {
+        case .send, .write: cshims_gather(send.address, length: Int(send.length))
+        case .sendMessage, .writeVector:
+            SegmentArena.gather(of: send.address, operation: send.operation)
         }
     }
 
@@ -193,42 +236,38 @@ extension Worker where Backend: ~Copyable {
         congested.append(connection)
     }
 
-    private mutating func sendCarefully(
-        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
-        isFlooded: Bool
+    mutating func sendCarefully(
+        _ frame: cshims_gather, to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
     ) {
         guard connection.pointee.queue.isEmpty else {
-            enqueue(frame, length, to: connection, isFlooded: isFlooded)
-            return
+            return enqueue(frame, to: connection, isFlooded: isFlooded)
         }
-        if connection.pointee.carefulCount == Connection.carefulBatchMax { sendSlices(connection) }
+        if connection.pointee.carefulCount == Connection.carefulBatchMax { sendFrames(connection) }
         guard connection.pointee.queue.isEmpty, connection.pointee.state == .active else {
-            enqueue(frame, length, to: connection, isFlooded: isFlooded)
-            return
+            return enqueue(frame, to: connection, isFlooded: isFlooded)
         }
         let count = connection.pointee.carefulCount
-        connection.pointee.carefulSlices[count] = cshims_slice(
-            address: frame, length: UInt64(length))
+        connection.pointee.carefulFrames[count] = frame
         connection.pointee.carefulFlooded[count] = isFlooded
         connection.pointee.carefulCount = count + 1
         listCongested(connection)
     }
 
-    /// Sends the slices of a careful port; what is refused moves into its queue.
-    private mutating func sendSlices(_ connection: UnsafeMutablePointer<Connection>) {
+    /// Sends the waiting frames of a careful port; what is refused moves into its queue.
+    private mutating func sendFrames(_ connection: UnsafeMutablePointer<Connection>) {
         let count = connection.pointee.carefulCount
         guard count > 0 else { return }
         connection.pointee.carefulCount = 0
-        let slices = UnsafeMutableBufferPointer(
-            rebasing: connection.pointee.carefulSlices[..<count])
+        let frames = UnsafeMutableBufferPointer(
+            rebasing: connection.pointee.carefulFrames[..<count])
         var position = 0
         while position < count, connection.pointee.state == .active {
             let result = backend.sendBatch(
                 descriptor: connection.pointee.descriptor,
                 transport: connection.pointee.transport,
-                UnsafeMutableBufferPointer(rebasing: slices[position...]))
+                UnsafeMutableBufferPointer(rebasing: frames[position...]))
             if result > 0 {
-                countSlices(slices[position..<(position + result)], connection)
+                self.count(frames[position..<(position + result)], connection)
                 position += result
             } else if isFull(Int32(result)) {
                 refused(connection, Int32(result))
@@ -240,27 +279,25 @@ extension Worker where Backend: ~Copyable {
         }
         while position < count {
             enqueue(
-                slices[position].address, Int(slices[position].length), to: connection,
+                frames[position], to: connection,
                 isFlooded: connection.pointee.carefulFlooded[position])
             position += 1
         }
     }
 
-    private mutating func countSlices(
-        _ slices: Slice<UnsafeMutableBufferPointer<cshims_slice>>,
+    private func count(
+        _ frames: Slice<UnsafeMutableBufferPointer<cshims_gather>>,
         _ connection: UnsafeMutablePointer<Connection>
     ) {
         var bytes: UInt64 = 0
-        for slice in slices { bytes &+= slice.length }
-        connection.pointee.counters.add(.sentFrames, UInt64(slices.count))
-        connection.pointee.counters.add(.sentBytes, bytes)
+        for frame in frames { bytes &+= frame.head.length &+ frame.body.length }
+        countSent(frames.count, bytes: bytes, connection)
     }
 
     /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a
     /// broadcast storm cannot starve unicast.
     private mutating func enqueue(
-        _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
-        isFlooded: Bool
+        _ frame: cshims_gather, to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
     ) {
         guard connection.pointee.state == .active else {
             connection.pointee.counters.add(dropped: .noPeer, 1)
@@ -268,7 +305,7 @@ extension Worker where Backend: ~Copyable {
         }
         let capacity = connection.pointee.queue.capacity
         let isRoom = connection.pointee.queue.append(
-            frame, length: length, now: now, limit: isFlooded ? capacity / 2 : capacity)
+            frame, now: now, limit: isFlooded ? capacity / 2 : capacity)
         guard isRoom else {
             connection.pointee.counters.add(dropped: isFlooded ? .floodLimited : .queueFull, 1)
             return
@@ -300,10 +337,10 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.backoffNanoseconds = Connection.backoffMin
     }
 
-    /// Sends the slices of every careful port. They point into receive buffers and rings of other
-    /// workers, which may go back only afterwards.
-    mutating func sendWaitingSlices() {
-        for position in 0..<congested.count { sendSlices(congested[position]) }
+    /// Sends the waiting frames of every careful port. They lie in receive buffers and rings of
+    /// other workers, which may go back only afterwards.
+    mutating func sendWaitingFrames() {
+        for position in 0..<congested.count { sendFrames(congested[position]) }
     }
 
     /// Sends from the queues of congested ports whose time has come, and lets go of those at ease.
@@ -348,14 +385,14 @@ extension Worker where Backend: ~Copyable {
 
     /// Sends one batch from a queue; false when the peer refused.
     private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        let count = connection.pointee.queue.gather(into: connection.pointee.carefulSlices)
-        let slices = UnsafeMutableBufferPointer(
-            rebasing: connection.pointee.carefulSlices[..<count])
+        let count = connection.pointee.queue.gather(into: connection.pointee.carefulFrames)
+        let frames = UnsafeMutableBufferPointer(
+            rebasing: connection.pointee.carefulFrames[..<count])
         let result = backend.sendBatch(
             descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
-            slices)
+            frames)
         if result > 0 {
-            countSlices(slices[..<result], connection)
+            self.count(frames[..<result], connection)
             connection.pointee.queue.removeFirst(result)
             connection.pointee.backoffNanoseconds = Connection.backoffMin
         } else if isFull(Int32(result)) {

@@ -62,10 +62,9 @@ extension Worker where Backend: ~Copyable {
                 records += 1
                 copies += take(record, frame, table)
             }
-            // Staged sends and slices point into the ring: they must have finished before the bytes
-            // go back.
-            flush()
-            sendWaitingSlices()
+            // Staged sends and waiting frames lie in the ring: they must have finished before the
+            // bytes go back.
+            finishSends()
             ring.release()
             block.add(.takenOver, copies)
         }
@@ -75,7 +74,8 @@ extension Worker where Backend: ~Copyable {
 
     /// Sends what a record stands for and returns how many copies that was.
     private mutating func take(
-        _ record: HandoverRecord, _ frame: UnsafeRawPointer, _ table: UnsafePointer<ConnectionTable>
+        _ record: HandoverRecord, _ frame: UnsafeMutableRawPointer,
+        _ table: UnsafePointer<ConnectionTable>
     ) -> UInt64 {
         guard record.egress == HandoverRecord.flood else {
             if let connection = connections[Int(record.egress)],

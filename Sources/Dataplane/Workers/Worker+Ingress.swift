@@ -46,8 +46,9 @@ extension Worker where Backend: ~Copyable {
     ) {
         if let buffer = completion.bufferID {
             append(
-                connection.pointee.buffers.address(of: buffer), length: Int(completion.result),
-                connection, buffer: buffer)
+                connection.pointee.buffers.address(of: buffer),
+                length: Int(completion.result) - connection.pointee.prefix, connection,
+                buffer: buffer)
         } else if completion.result <= 0 {
             receiveFailed(completion, connection)
         }
@@ -98,13 +99,12 @@ extension Worker where Backend: ~Copyable {
 
     private mutating func forwardBatch(_ table: UnsafePointer<ConnectionTable>) {
         forward(table)
-        flush()
-        sendWaitingSlices()
+        finishSends()
         giveBuffersBack()
     }
 
-    /// Gives the batch's receive buffers back to the kernel; the sends have finished and no slice
-    /// is left.
+    /// Gives the batch's receive buffers back to the kernel; the sends have finished and none
+    /// waits.
     mutating func giveBuffersBack() {
         guard frameCount > 0 else { return }
         var last = connections[frames[0].ingress.index]
@@ -132,7 +132,9 @@ extension Worker where Backend: ~Copyable {
             case .unicast:
                 let frame = frames[position]
                 if let connection = connections[verdict.egress.index] {
-                    send(frame.address, Int(frame.length), to: connection, isFlooded: false)
+                    send(
+                        UnsafeMutableRawPointer(mutating: frame.address), Int(frame.length),
+                        to: connection, isFlooded: false)
                 } else {
                     handOver(frame, to: verdict.egress, table)
                 }
@@ -150,7 +152,9 @@ extension Worker where Backend: ~Copyable {
         for egress in table.pointee.floodList(from: frame.ingress) {
             let owner = Int(table.pointee.entry(of: egress)?.pointee.worker ?? 0)
             if let connection = connections[egress.index] {
-                send(frame.address, Int(frame.length), to: connection, isFlooded: true)
+                send(
+                    UnsafeMutableRawPointer(mutating: frame.address), Int(frame.length),
+                    to: connection, isFlooded: true)
             } else if owner != index {
                 others |= 1 << UInt64(owner)
                 copiesTo[owner] += 1

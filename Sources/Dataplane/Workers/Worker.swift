@@ -97,6 +97,9 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var retiring: ConnectionList
     /// Copies of one flooded frame by owner; zero between floods.
     let copiesTo: UnsafeMutableBufferPointer<UInt32>
+    /// Segments of this turn's large frames.
+    var segments = SegmentArena(capacity: 2 * Segmentation.countMax)
+    var lastSegmentation = LastSegmentation()
     /// Workers that were handed a frame in this turn, one bit each.
     var handedTo: UInt64 = 0
     /// Something found no room in the submission queue: the next turn must come without waiting.
@@ -164,8 +167,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         if links.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes
         // back first.
-        flush(takingArrivals: frameCount < Self.heldFramesMax)
-        sendWaitingSlices()
+        finishSends(takingArrivals: frameCount < Self.heldFramesMax)
         giveBuffersBack()
 
         if congested.count > 0 { relieveCongested() }

@@ -20,6 +20,10 @@ func admit(
             run = AdmissionRun(ingress: frame.ingress, start: index, scene: scene)
         }
         run.bytes &+= UInt64(UInt32(bitPattern: frame.length))
+        if !run.offload.isNone, let refusal = run.inspect(frame, scene: scene) {
+            notes[index] = refusal
+            continue
+        }
         // One comparison for both bounds: what is shorter than 14 wraps to a huge number.
         if UInt32(bitPattern: frame.length &- 14) < run.lengthBound {
             let head = frame.address.loadUnaligned(as: UInt64.self)
@@ -44,6 +48,9 @@ struct AdmissionRun {
     let lengthBound: UInt32
     /// The most bytes of a frame; negative if the port is not attached.
     let maxFrame: Int32
+    /// The port's limit for a frame without a segment size.
+    let plainLengthMax: Int32
+    let offload: Offload
     var flowHead: UInt64 = 0
     var flowTail: UInt64 = .max
     /// The last key that was learned: its repetition teaches nothing.
@@ -54,10 +61,15 @@ struct AdmissionRun {
         self.ingress = ingress
         self.start = start
         if let entry = scene.table.pointee.attachedEntry(of: ingress) {
-            maxFrame = entry.pointee.maxFrame
+            plainLengthMax = entry.pointee.maxFrame
+            offload = entry.pointee.offload
+            maxFrame = Int32(
+                truncatingIfNeeded: offload.ingressLengthMax(maxFrame: Int(plainLengthMax)))
             lengthBound = UInt32(max(maxFrame &- 13, 0))
         } else {
             maxFrame = -1
+            plainLengthMax = -1
+            offload = .none
             lengthBound = 0
         }
     }
@@ -68,6 +80,25 @@ struct AdmissionRun {
         let block = scene.counters.block(port: ingress)
         block.add(.receivedFrames, UInt64(truncatingIfNeeded: end &- start))
         block.add(.receivedBytes, bytes)
+    }
+
+    /// Looks at what a frame of a port with offload asks for, and writes it into the virtio header
+    /// before the frame where its peer wrote none.
+    /// - Returns: a drop, counted, or nil. A frame of an impossible length is left to `admit`.
+    @inline(never)
+    @_noLocks
+    func inspect(_ frame: Frame, scene: ClassifierScene) -> Verdict? {
+        guard UInt32(bitPattern: frame.length &- 14) < lengthBound else { return nil }
+        let bytes = UnsafeMutableRawPointer(mutating: frame.address)
+        if !offload.hasHeader {
+            inspectRaw(bytes, length: Int(frame.length))
+            return nil
+        }
+        switch inspectVnet(bytes, length: Int(frame.length), maxFrame: Int(plainLengthMax)) {
+        case .fine: return nil
+        case .invalid: return drop(.invalidOffload, scene: scene)
+        case .oversize: return drop(.oversize, scene: scene)
+        }
     }
 
     /// Admits a frame that is not known to repeat the one before it.

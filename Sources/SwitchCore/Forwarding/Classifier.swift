@@ -27,12 +27,12 @@
 /// Decides what happens to each frame of a batch.
 ///
 /// Rules, the first that applies: ingress port not attached: `portRemoved`. Shorter than its
-/// header: `runt`. Longer than the ingress port's maximum: `oversize`. Group or
-/// zero source: `invalidSource`. Here the source is learned. Destination reserved:
-/// `reservedAddress`. Destination a group, unknown, or behind a port that is not attached: flood,
-/// or `noEligiblePort` if the list is empty. Behind the ingress port: `filtered`. Longer than the
-/// egress port's maximum, if both ports belong to one worker: `tooBig`. Else
-/// unicast.
+/// header: `runt`. Longer than the ingress port's maximum: `oversize`. A virtio header that does
+/// not fit the frame: `invalidOffload`. Group or zero source: `invalidSource`. Here the source is
+/// learned. Destination reserved: `reservedAddress`. Destination a group, unknown, or behind a port
+/// that is not attached: flood, or `noEligiblePort` if the list is empty. Behind the ingress port:
+/// `filtered`. Longer than the egress port's maximum, if both ports belong to one worker and the
+/// frame came whole: `tooBig`. Else unicast.
 ///
 /// Thread safety: the caller is the one thread that writes the blocks of the batch's ingress ports,
 /// and is online in the grace period that protects `table`.

@@ -74,14 +74,15 @@ struct Decision {
         return copies > 0 ? .flood : .drop(.noEligiblePort)
     }
 
-    /// The most bytes of a frame for `egress`; no bound if another worker owns the port and its
-    /// counters.
+    /// The most bytes of a frame for `egress`. No bound if another worker owns the port and its
+    /// counters, nor if the frame's peer leaves segmentation to others: the sender of the frame
+    /// decides then.
     @inline(__always)
     @_noLocks
     private func lengthMax(to egress: PortID, scene: ClassifierScene) -> Int32 {
         guard let to = scene.table.pointee.attachedEntry(of: egress),
             let from = scene.table.pointee.attachedEntry(of: ingress),
-            to.pointee.worker == from.pointee.worker
+            to.pointee.worker == from.pointee.worker, from.pointee.offload.isNone
         else { return .max }
         return to.pointee.maxFrame
     }

@@ -1,7 +1,8 @@
 /// One received frame of a batch: where it lies, how long it is, and how it came in. 16 bytes.
 ///
 /// A frame is a borrowed view: the memory belongs to the receive pool of its ingress port and is
-/// given back at the end of the turn.
+/// given back at the end of the turn. Its virtio header lies in the 12 bytes before it, and is zero
+/// where the ingress port has no offload.
 @frozen
 public struct Frame {
     /// The first byte of the destination address.

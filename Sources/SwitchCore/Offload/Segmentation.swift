@@ -67,9 +67,10 @@ public struct Segmentation: Sendable {
     ///
     /// Where the header names a size, TCP is cut no larger, and UDP exactly so.
     /// - Parameter frame: `length` bytes and before it the header's 12 bytes.
-    /// - Returns: `nil` if the frame cannot be cut: neither TCP nor several UDP datagrams, a
-    ///   fragment, headers that do not agree or are longer than `headerLengthMax`, urgent data, SYN,
-    ///   UDP datagrams that do not fit, more than `countMax` segments.
+    /// - Returns: `nil` if the frame cannot be cut: it came whole from a port whose peer leaves
+    ///   nothing to others, neither TCP nor several UDP datagrams, a fragment, headers that do not
+    ///   agree or are longer than `headerLengthMax`, urgent data, SYN, UDP datagrams that do not
+    ///   fit, more than `countMax` segments.
     /// - Precondition: `inspectVnet` has found the header fine, or `inspectRaw` has written it.
     @_noLocks
     public init?(_ frame: UnsafeRawPointer, length: Int, mtu: Int, maxFrame: Int) {
@@ -84,6 +85,7 @@ public struct Segmentation: Sendable {
         if layout.isTCP {
             flags = layout.flags(frame)
             guard flags & (TCPFlags.urg | TCPFlags.syn) == 0 else { return nil }
+            guard header.isTCP || header.mayBeCut else { return nil }
             if header.isTCP { size = min(size, Int(header.gsoSize)) }
         } else {
             flags = 0

@@ -50,8 +50,10 @@ final class PlayedPort {
     /// Sends one datagram; false if it was refused.
     func send(_ bytes: [UInt8]) -> Bool {
         bytes.withUnsafeBytes { bytes in
-            var slice = cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count))
-            return cshims_socket_send_batch(descriptor, &slice, 1) == 1
+            var frame = cshims_gather(
+                head: cshims_slice(),
+                body: cshims_slice(address: bytes.baseAddress, length: UInt64(bytes.count)))
+            return cshims_socket_send_batch(descriptor, &frame, 1) == 1
         }
     }
 }

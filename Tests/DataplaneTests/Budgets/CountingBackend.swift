@@ -56,9 +56,9 @@ struct CountingBackend: ~Copyable, WorkerBackend {
 
     mutating func sendBatch(
         descriptor: Int32, transport: TransportKind,
-        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>
     ) -> Int {
         batches += 1
-        return ring.sendBatch(descriptor: descriptor, transport: transport, slices)
+        return ring.sendBatch(descriptor: descriptor, transport: transport, frames)
     }
 }

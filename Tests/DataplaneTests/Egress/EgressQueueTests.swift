@@ -26,12 +26,10 @@ private struct NaiveQueue {
 
 @Suite struct EgressQueueTests {
     private func contents(_ queue: borrowing EgressQueue, limit: Int = 1000) -> [[UInt8]] {
-        let slices = UnsafeMutableBufferPointer<cshims_slice>.allocate(capacity: limit)
-        defer { slices.deallocate() }
-        let count = queue.gather(into: slices)
-        return (0..<count).map {
-            Array(UnsafeRawBufferPointer(start: slices[$0].address, count: Int(slices[$0].length)))
-        }
+        let frames = UnsafeMutableBufferPointer<cshims_gather>.allocate(capacity: limit)
+        defer { frames.deallocate() }
+        let count = queue.gather(into: frames)
+        return (0..<count).map { frames[$0].bytes }
     }
 
     private func append(
@@ -39,7 +37,12 @@ private struct NaiveQueue {
     ) -> Bool {
         bytes.withUnsafeBytes { memory in
             guard let start = memory.baseAddress else { return false }
-            return queue.append(start, length: bytes.count, now: now, limit: limit)
+            // In two pieces, as a segment comes.
+            let split = bytes.count / 3
+            let frame = cshims_gather(
+                head: cshims_slice(address: start, length: UInt64(split)),
+                body: cshims_slice(address: start + split, length: UInt64(bytes.count - split)))
+            return queue.append(frame, now: now, limit: limit)
         }
     }
 

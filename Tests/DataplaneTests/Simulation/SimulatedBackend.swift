@@ -52,17 +52,16 @@ struct SimulatedBackend: WorkerBackend {
 
     func sendBatch(
         descriptor: Int32, transport: TransportKind,
-        _ slices: UnsafeMutableBufferPointer<cshims_slice>
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>
     ) -> Int {
         for slot in kernel.slots.values { kernel.takeBack(slot) }
         guard let peer = peers(descriptor) else { return -Int(EBADF) }
         let lengthMax = kernel.slots.values.first { $0.peer === peer }?.bufferLength ?? 0
-        for (index, slice) in slices.enumerated() {
-            let bytes = Array(
-                UnsafeRawBufferPointer(start: slice.address, count: Int(slice.length)))
+        for (index, frame) in frames.enumerated() {
+            let bytes = frame.bytes
             let result = peer.offer(bytes, frameLengthMax: lengthMax - 1)
             if result < 0 { return index > 0 ? index : Int(result) }
         }
-        return slices.count
+        return frames.count
     }
 }

@@ -10,11 +10,11 @@
 // afterwards is damaged.
 
 import CShimsSystem
-import Dataplane
 import Glibc
 import Support
 import SwitchCore
 
+@testable import Dataplane
 @testable import IORing
 
 final class SimulatedKernel {
@@ -170,9 +170,23 @@ final class SimulatedKernel {
     private func execute(_ send: SendRequest) {
         sendCount += 1
         guard let slot = slots[Int(send.fileSlot)] else { return note("a send to an empty slot") }
-        let bytes = Array(UnsafeRawBufferPointer(start: send.address, count: Int(send.length)))
+        let bytes = gather(of: send).bytes
+        if bytes.count != Int(send.length) { note("a send says \(send.length) bytes") }
         let result = slot.peer.offer(bytes, frameLengthMax: slot.bufferLength - 1)
         if result < 0 { completions.append(Completion(tag: send.tag, result: result, flags: 0)) }
+    }
+
+    /// Reads a request as the real kernel does.
+    private func gather(of send: SendRequest) -> cshims_gather {
+        switch send.operation {
+        case .send, .write: return cshims_gather(send.address, length: Int(send.length))
+        case .writeVector: return send.address.load(as: cshims_gather.self)
+        case .sendMessage:
+            let message = send.address.load(as: msghdr.self)
+            if message.msg_iovlen != 2 { note("a message of \(message.msg_iovlen) parts") }
+            guard let vectors = message.msg_iov else { return cshims_gather() }
+            return UnsafeRawPointer(vectors).load(as: cshims_gather.self)
+        }
     }
 
     /// Executes what is staged and brings what has arrived.

@@ -260,7 +260,7 @@ final class SimulatedSwitch {
                 faults.append("the queue of port \(connection.pointee.port) is out of bounds")
             }
             if connection.pointee.carefulCount > 0 {
-                faults.append("slices of port \(connection.pointee.port) outlived their turn")
+                faults.append("frames for port \(connection.pointee.port) outlived their turn")
             }
         }
     }

@@ -15,17 +15,20 @@ import Testing
     }
 
     private func append(_ length: Int, _ number: Int, to ring: HandoverRing) -> Bool {
-        let bytes = (0..<max(1, length)).map { UInt8(truncatingIfNeeded: $0 &* 3 &+ number) }
+        let header = VirtioNetHeader.length
+        let bytes = (0..<(header + length)).map { UInt8(truncatingIfNeeded: $0 &* 3 &+ number) }
         return bytes.withUnsafeBytes { memory in
             guard let start = memory.baseAddress else { return false }
-            return ring.append(record(length, number), frame: start)
+            return ring.append(record(length, number), frame: start + header)
         }
     }
 
-    /// Whether the next record is `number` with `length` bytes, whole.
+    /// Whether the next record is `number` with `length` bytes and the header before them, whole.
     private func isNext(_ length: Int, _ number: Int, of ring: HandoverRing) -> Bool {
         guard let (record, frame) = ring.next() else { return false }
-        let bytes = UnsafeRawBufferPointer(start: frame, count: Int(record.length))
+        let header = VirtioNetHeader.length
+        let bytes = UnsafeRawBufferPointer(
+            start: frame - header, count: header + Int(record.length))
         return Int(record.length) == length && record.generationOrCopies == UInt32(number)
             && record.ingress == PortID(index: number % 7) && record.egress == UInt16(number % 5)
             && bytes.enumerated().allSatisfy { $1 == UInt8(truncatingIfNeeded: $0 &* 3 &+ number) }
@@ -46,16 +49,16 @@ import Testing
     @Test func `bytes are room again only after their release`() {
         let ring = HandoverRing(capacity: 256)
         defer { ring.deallocate() }
-        #expect(append(112, 1, to: ring))
-        #expect(append(112, 2, to: ring))
+        #expect(append(96, 1, to: ring))
+        #expect(append(96, 2, to: ring))
         #expect(!append(1, 3, to: ring))
         ring.publish()
-        #expect(isNext(112, 1, of: ring))
+        #expect(isNext(96, 1, of: ring))
         #expect(!append(1, 3, to: ring), "taken, but not released")
         ring.release()
         #expect(append(1, 3, to: ring))
         ring.publish()
-        #expect(isNext(112, 2, of: ring))
+        #expect(isNext(96, 2, of: ring))
         #expect(isNext(1, 3, of: ring))
         #expect(ring.next() == nil)
     }
@@ -78,7 +81,7 @@ import Testing
         for number in 0..<2000 {
             switch Int.random(in: 0..<4, using: &generator) {
             case 0, 1:
-                let length = Int.random(in: 0...(capacity / 2 - 16), using: &generator)
+                let length = Int.random(in: 0...(capacity / 2 - 32), using: &generator)
                 if append(length, number, to: ring) {
                     waiting.append((length, number))
                 } else {
@@ -109,7 +112,7 @@ import Testing
         let wrong = Atomic(0)
         runOnThreads(2) { index in
             for number in 0..<count {
-                let length = number * 37 % (capacity / 2 - 16)
+                let length = number * 37 % (capacity / 2 - 32)
                 if index == 0 {
                     while !append(length, number, to: ring) {
                         ring.publish()
