@@ -70,14 +70,45 @@ int cshims_network_open(const char *path, bool with_tun, struct cshims_network *
     return opening.result;
 }
 
-int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode) {
+// Bits of TUNSETOFFLOAD (linux/if_tun.h); the headers of older systems lack the last two.
+enum {
+    OFFLOAD_CSUM = 0x01,
+    OFFLOAD_TSO4 = 0x02,
+    OFFLOAD_TSO6 = 0x04,
+    OFFLOAD_TSO_ECN = 0x08,
+    OFFLOAD_USO4 = 0x20,
+    OFFLOAD_USO6 = 0x40,
+    OFFLOAD_TCP = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_TSO_ECN,
+    OFFLOAD_UDP = OFFLOAD_USO4 | OFFLOAD_USO6,
+};
+
+static int set_offload(int tun, enum cshims_tap_offload offload) {
+    if (offload == CSHIMS_TAP_OFFLOAD_NONE) {
+        // A persistent device keeps what its last user took over. A kernel that cannot switch
+        // anything off has nothing on.
+        (void)ioctl(tun, TUNSETOFFLOAD, 0UL);
+        return 0;
+    }
+    int length = CSHIMS_TAP_HEADER_LENGTH;
+    if (ioctl(tun, TUNSETVNETHDRSZ, &length) < 0) return -errno;
+    if (offload == CSHIMS_TAP_OFFLOAD_TCP_UDP) {
+        if (ioctl(tun, TUNSETOFFLOAD, (unsigned long)(OFFLOAD_TCP | OFFLOAD_UDP)) == 0) return 0;
+        if (errno != EINVAL) return -errno;
+    }
+    return ioctl(tun, TUNSETOFFLOAD, (unsigned long)OFFLOAD_TCP) < 0 ? -errno : 0;
+}
+
+int cshims_tap_attach(
+    int tun, const char *name, enum cshims_tap_mode mode, enum cshims_tap_offload offload) {
     size_t length = strlen(name);
     if (length > CSHIMS_TAP_NAME_LENGTH_MAX) return -ENAMETOOLONG;
     if (length == 0) return -EINVAL;
     struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
     if (mode == CSHIMS_TAP_CREATE) request.ifr_flags |= (short)IFF_TUN_EXCL;
+    if (offload != CSHIMS_TAP_OFFLOAD_NONE) request.ifr_flags |= IFF_VNET_HDR;
     memcpy(request.ifr_name, name, length);
-    return ioctl(tun, TUNSETIFF, &request) < 0 ? -errno : 0;
+    if (ioctl(tun, TUNSETIFF, &request) < 0) return -errno;
+    return set_offload(tun, offload);
 }
 
 int cshims_tap_set_persistent(int tun, bool on) {

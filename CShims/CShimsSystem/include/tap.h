@@ -40,11 +40,23 @@ enum cshims_tap_mode {
     CSHIMS_TAP_OPEN = 1,    // attach to it, or create it
 };
 
-/// Makes the descriptor a TAP device of that name: Ethernet frames, no packet information, no
-/// virtio header. -EPERM: no CAP_NET_ADMIN; -EBUSY: the device exists or is in use; -EINVAL: the
-/// name is not a legal one or belongs to a device that is no TAP; -ENAMETOOLONG: more than 15
-/// bytes.
-int cshims_tap_attach(int tun, const char *name, enum cshims_tap_mode mode);
+/// Length of the virtio header before each frame of a device that leaves work to its reader: struct
+/// virtio_net_hdr_v1 (linux/virtio_net.h), in the machine's own byte order.
+enum { CSHIMS_TAP_HEADER_LENGTH = 12 };
+
+/// What the kernel leaves to the reader of a device (TUNSETOFFLOAD). Every sort of unfinished frame
+/// may be written to a device with a header, whatever its reader takes.
+enum cshims_tap_offload {
+    CSHIMS_TAP_OFFLOAD_NONE = 0,     // no header: checksums are complete, frames fit the MTU
+    CSHIMS_TAP_OFFLOAD_TCP = 1,      // a header: checksums, and cutting up TCP
+    CSHIMS_TAP_OFFLOAD_TCP_UDP = 2,  // and cutting up UDP, where the kernel has it (Linux 6.2)
+};
+
+/// Makes the descriptor a TAP device of that name: Ethernet frames without packet information.
+/// -EPERM: no CAP_NET_ADMIN; -EBUSY: the device exists or is in use; -EINVAL: the name is not a
+/// legal one or belongs to a device that is no TAP; -ENAMETOOLONG: more than 15 bytes.
+int cshims_tap_attach(
+    int tun, const char *name, enum cshims_tap_mode mode, enum cshims_tap_offload offload);
 
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).
 int cshims_tap_set_persistent(int tun, bool on);

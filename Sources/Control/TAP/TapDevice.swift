@@ -11,10 +11,15 @@
 // has already are not set again, so a user without privileges can use a device that root has
 // prepared.
 //
-// The device carries no virtio header and offers no offloads: a frame read here is complete and
-// fits the MTU. Its queue is a ring of txqueuelen frames, which drops when nobody reads it.
+// What is left to the reader is set at every opening, for a persistent device remembers what its
+// last user took over. Without offload a frame read here is complete and fits the MTU; with it a
+// virtio header of 12 bytes lies before each frame and says what is left to do, and the host's TCP
+// hands over up to 64 KiB at once.
+//
+// The device's queue is a ring of txqueuelen frames, which drops when nobody reads it.
 internal import CShimsSystem
 internal import Glibc
+public import SwitchCore
 
 /// An open TAP device.
 ///
@@ -39,18 +44,27 @@ public final class TapDevice {
         public var addresses: [TapAddress]
         /// Whether the device outlives this object.
         public var persist: Bool
+        /// What is left to the reader of the device: `none` or `vnet`.
+        public var offload: Offload
+        /// Whether that may be the cutting up of UDP datagrams, where the kernel has it.
+        public var leavesUDP: Bool
 
         /// Settings of one device.
+        /// - Precondition: `offload` is not `raw`, a form that no device has.
         public init(
             name: String, namespace: String? = nil, mtu: Int = 1500, txQueueLength: Int = 1000,
-            addresses: [TapAddress] = [], persist: Bool = false
+            addresses: [TapAddress] = [], persist: Bool = false, offload: Offload = .none,
+            leavesUDP: Bool = true
         ) {
+            precondition(offload != .raw, "a device has a virtio header or whole frames")
             self.name = name
             self.namespace = namespace
             self.mtu = mtu
             self.txQueueLength = txQueueLength
             self.addresses = addresses
             self.persist = persist
+            self.offload = offload
+            self.leavesUDP = leavesUDP
         }
     }
 
@@ -97,7 +111,7 @@ public final class TapDevice {
         let network = try openNetwork(of: settings)
         let device: TapDevice
         do throws(PortError) {
-            let isNew = try attach(network, settings.name)
+            let isNew = try attach(network, settings)
             var link = cshims_link()
             let found = cshims_link_get(network.netlink, settings.name, &link)
             guard found >= 0 else {
@@ -181,11 +195,18 @@ public final class TapDevice {
 
     /// Makes the descriptor the device; returns whether the device is new.
     private static func attach(
-        _ network: cshims_network, _ name: String
+        _ network: cshims_network, _ settings: Settings
     ) throws(PortError) -> Bool {
-        var code = -cshims_tap_attach(network.tun, name, CSHIMS_TAP_CREATE)
+        let name = settings.name
+        let offload =
+            switch (settings.offload, settings.leavesUDP) {
+            case (.none, _), (.raw, _): CSHIMS_TAP_OFFLOAD_NONE
+            case (.vnet, false): CSHIMS_TAP_OFFLOAD_TCP
+            case (.vnet, true): CSHIMS_TAP_OFFLOAD_TCP_UDP
+            }
+        var code = -cshims_tap_attach(network.tun, name, CSHIMS_TAP_CREATE, offload)
         if code == 0 { return true }
-        if code == EBUSY { code = -cshims_tap_attach(network.tun, name, CSHIMS_TAP_OPEN) }
+        if code == EBUSY { code = -cshims_tap_attach(network.tun, name, CSHIMS_TAP_OPEN, offload) }
         switch code {
         case 0: return false
         case EBUSY: throw .deviceBusy(device: name)
