@@ -47,9 +47,8 @@ extension Configuration {
             var settings = PortSettings()
             settings.name = "vm\(number)"
             settings.type = .unixgram
-            settings.maxFrame = 1518
             settings.path = "\(configuration.runtimeDirectory)/vm\(number).sock"
-            for key in ConfigurationSchema.portKeys { key.fillDefault(&settings) }
+            settings.fillDefaults()
             return PortConfiguration(resolved: settings)
         }
         return configuration

@@ -72,6 +72,7 @@ extension PortSettings {
     init(_ port: PortConfiguration) {
         name = port.name
         type = port.type
+        offload = port.offload
         maxFrame = port.maxFrame
         queueBytes = port.queueBytes
         queueDelayNanoseconds = port.queueDelayNanoseconds
@@ -98,6 +99,7 @@ extension PortConfiguration {
     /// The port of `settings` in which nothing is missing: checked, defaults filled in, one port.
     init(resolved settings: PortSettings) {
         name = settings.name!
+        offload = settings.offload!
         maxFrame = settings.maxFrame!
         queueBytes = settings.queueBytes!
         queueDelayNanoseconds = settings.queueDelayNanoseconds!

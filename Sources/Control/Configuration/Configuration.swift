@@ -1,3 +1,5 @@
+public import SwitchCore
+
 /// A switch and its ports as configured, with every default filled in and `count` expanded.
 ///
 /// A value of this type has passed every check: paths are absolute and fit into a socket address,
@@ -51,9 +53,13 @@ public struct PortConfiguration: Equatable, Sendable {
     public var name: String
     /// How the port is attached, with the keys of that kind.
     public var kind: Kind
+    /// Work on frames that the peer leaves to others: `none` or `raw` on a `unixgram` port, `none`
+    /// or `vnet` on a `tap` port.
+    public var offload: Offload
     /// Longest frame in bytes that enters or leaves the port: payload + 14, + 4 with a VLAN tag.
     ///
     /// The tag counts, the FCS does not: 1518 lets a payload of 1500 bytes pass, tagged or not.
+    /// With `vnet` a frame that is still to be cut up counts as its segments.
     public var maxFrame: Int
     /// Bytes of frames that the port's egress queue holds; 0 for no queue.
     public var queueBytes: Int
@@ -117,4 +123,12 @@ public enum PortType: String, CaseIterable, Sendable {
     case unixgram
     /// A TAP device.
     case tap
+
+    /// What a port of the type may leave to others, its default first.
+    var offloads: [Offload] {
+        switch self {
+        case .unixgram: [.none, .raw]
+        case .tap: [.vnet, .none]
+        }
+    }
 }

@@ -1,3 +1,5 @@
+internal import SwitchCore
+
 /// One key of a configuration: how it is read and written, and what people are told of it.
 ///
 /// `Settings` holds the keys of one table, each optional: what a file gives, before defaults.
@@ -91,6 +93,7 @@ struct PortSettings: Sendable {
     var name: String?
     var count: Int?
     var type: PortType?
+    var offload: Offload?
     var maxFrame: Int?
     var queueBytes: Int?
     var queueDelayNanoseconds: Int?

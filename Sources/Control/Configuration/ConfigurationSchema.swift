@@ -47,14 +47,23 @@ enum ConfigurationSchema {
             "type", \.type, .portType, default: .required,
             "How the port is attached: a socket that a virtual machine connects to, or a device."),
         .init(
+            "offload", \.offload, .offload,
+            default: .described("`\"none\"`; on a `tap` port `\"vnet\"`"),
+            "What the peer leaves to others, both ways. `none`: nothing, frames are whole. `vnet` "
+                + "(`tap` only): checksums and the cutting up of large frames, as the virtio "
+                + "header says. `raw` (`unixgram` only): the same without a header, for libkrun "
+                + "guests with offloading and for no other."),
+        .init(
             "max_frame", \.maxFrame, .size(64...65550),
-            default: .described("`1518`; on a `tap` port `mtu` + 18"),
+            default: .described(
+                "`1518`; with `offload = \"raw\"` `65550`; on a `tap` port `mtu` + 18"),
             "Longest frame that enters or leaves the port: payload + 14, + 4 with a VLAN tag, no "
-                + "FCS. A `tap` port needs at least `mtu` + 14."),
+                + "FCS. With `vnet` a frame that is still to be cut up counts as its segments. A "
+                + "`tap` port needs at least `mtu` + 14."),
         .init(
             "queue_bytes", \.queueBytes, .size(0...(256 << 20)), default: .value(1 << 20),
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
-                + "least two frames of `max_frame`."),
+                + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
         .init(
             "queue_delay", \.queueDelayNanoseconds,
             .duration(100_000...(10 * TimeSpan.second)), default: .value(5_000_000),

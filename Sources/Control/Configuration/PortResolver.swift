@@ -1,3 +1,5 @@
+internal import SwitchCore
+
 /// Makes ports of `[[port]]` tables: expands `count`, fills in what depends on other keys, and
 /// checks what no single key can know.
 ///
@@ -22,6 +24,11 @@ struct PortResolver {
     static let sendBufferReserve = 8 << 10
     /// What a frame adds to its payload: addresses and EtherType (IEEE 802.3), and a VLAN tag.
     static let headerLength = 14, tagLength = 4
+    /// Longest frame of a libkrun guest with offloading (MAX_BUFFER_SIZE in its virtio-net device,
+    /// less the virtio header).
+    static let rawFrameMax = 65550
+    /// What a queued frame of a `vnet` port may take: the longest, not yet cut up, with its header.
+    static let vnetFrameMax = 65550 + 12
     /// Least MTU of a link that carries IPv6 (RFC 8200, section 5).
     static let ipv6LeastMTU = 1280
 
@@ -40,20 +47,12 @@ struct PortResolver {
     ) {
         guard let table else { return }
         var port = PortTable(node: node, own: table, defaults: defaults)
-        for key in ConfigurationSchema.portKeys { key.fillDefault(&port.own.settings) }
-        if port.own.settings.maxFrame == nil {
-            port.own.settings.maxFrame = Self.defaultMaxFrame(port.own.settings)
-        }
+        port.own.settings.fillDefaults()
         checkRequired(port)
         checkKind(port)
+        checkOffload(port)
         checkSizes(port)
         if checkTemplates(port) { expand(port) }
-    }
-
-    /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs.
-    private static func defaultMaxFrame(_ settings: PortSettings) -> Int {
-        guard settings.type == .tap, let mtu = settings.mtu else { return 1518 }
-        return mtu + headerLength + tagLength
     }
 
     private mutating func report(_ problem: ConfigurationProblem, _ port: PortTable) {
@@ -86,18 +85,39 @@ struct PortResolver {
         }
     }
 
+    private mutating func checkOffload(_ port: PortTable) {
+        guard let type = port.type, let offload = port.own.settings.offload,
+            !type.offloads.contains(offload), !port.isInvalid("offload")
+        else { return }
+        report(
+            port.place(of: "offload").problem(
+                "\(TOMLText.quoted(offload.word)) is not for \(type.rawValue) ports",
+                allowed: TOMLText.alternatives(type.offloads.map(\.word)) + " there"), port)
+    }
+
+    private mutating func checkQueue(_ port: PortTable, maxFrame: Int) {
+        guard let bytes = port.own.settings.queueBytes, bytes > 0, !port.isInvalid("queue_bytes")
+        else { return }
+        let isVnet = port.type == .tap && port.own.settings.offload == .vnet
+        let least = 2 * (isVnet ? max(maxFrame, Self.vnetFrameMax) : maxFrame)
+        guard bytes < least else { return }
+        if isVnet {
+            report(
+                port.place(of: "queue_bytes", "offload").problem(
+                    "queue_bytes \(bytes) does not hold two frames that are not yet cut up",
+                    allowed: "0 or at least \(least) with offload \"vnet\""), port)
+        } else {
+            report(
+                port.place(of: "queue_bytes", "max_frame").problem(
+                    "queue_bytes \(bytes) does not hold two frames of max_frame \(maxFrame)",
+                    allowed: "0 or at least \(least)"), port)
+        }
+    }
+
     private mutating func checkSizes(_ port: PortTable) {
         let settings = port.own.settings
         guard let maxFrame = settings.maxFrame, !port.isInvalid("max_frame") else { return }
-        if let bytes = settings.queueBytes, bytes > 0, bytes < 2 * maxFrame,
-            !port.isInvalid("queue_bytes")
-        {
-            let place = port.place(of: "queue_bytes", "max_frame")
-            report(
-                place.problem(
-                    "queue_bytes \(bytes) does not hold two frames of max_frame \(maxFrame)",
-                    allowed: "0 or at least \(2 * maxFrame)"), port)
-        }
+        checkQueue(port, maxFrame: maxFrame)
         if port.type == .unixgram, let bytes = settings.sendBuffer,
             bytes < maxFrame + Self.sendBufferReserve, !port.isInvalid("send_buffer")
         {
@@ -274,6 +294,24 @@ struct PortResolver {
             port.place(of: key).problem(
                 "\(what) \(isSame ? same : "is already that of \(owner.path)\(line)")"), port)
         return false
+    }
+}
+
+extension PortSettings {
+    /// Fills in what is missing and has a default, also where that depends on other keys.
+    mutating func fillDefaults() {
+        for key in ConfigurationSchema.portKeys { key.fillDefault(&self) }
+        if offload == nil { offload = type?.offloads.first }
+        if maxFrame == nil { maxFrame = defaultMaxFrame }
+    }
+
+    /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs;
+    /// where the peer cuts nothing up, what it may send.
+    private var defaultMaxFrame: Int {
+        if type == .tap, let mtu {
+            return mtu + PortResolver.headerLength + PortResolver.tagLength
+        }
+        return offload == .raw ? PortResolver.rawFrameMax : 1518
     }
 }
 

@@ -151,6 +151,13 @@ enum TOMLText {
         return isBare ? key : quoted(key)
     }
 
+    /// Words to choose from: `"none", "vnet" or "raw"`.
+    static func alternatives(_ words: [String]) -> String {
+        let quoted = words.map { TOMLText.quoted($0) }
+        guard let last = quoted.last, quoted.count > 1 else { return quoted.joined() }
+        return quoted.dropLast().joined(separator: ", ") + " or " + last
+    }
+
     /// `text` as a basic string on one line; cut after `limit` characters, where one is given.
     static func quoted(_ text: String, limit: Int = .max) -> String {
         var result = "\""

@@ -1,4 +1,7 @@
-/// Codecs of the values that are more than a number: names, paths, modes, accounts, addresses.
+/// Codecs of the values that are more than a number: names, words, paths, modes, accounts,
+/// addresses.
+
+internal import SwitchCore
 
 extension ValueCodec where Value == String {
     /// A string that `check` has nothing to say against.
@@ -50,19 +53,35 @@ extension ValueCodec where Value == String {
     }
 }
 
-extension ValueCodec where Value == PortType {
-    /// How a port is attached.
-    static var portType: Self {
-        let words = PortType.allCases.map(\.rawValue)
-        let allowed = words.map { TOMLText.quoted($0) }.joined(separator: " or ")
-        return Self("string", allowed: allowed, encode: { TOMLText.quoted($0.rawValue) }) {
+extension ValueCodec where Value: CaseIterable {
+    /// One of the words that name the cases; `noun` says what a wrong word is not.
+    private static func choice(
+        _ noun: String, _ word: @escaping @Sendable (Value) -> String
+    ) -> Self {
+        let words = Value.allCases.map(word)
+        return Self(
+            "string", allowed: TOMLText.alternatives(words),
+            encode: { TOMLText.quoted(word($0)) }
+        ) {
             guard case .string(let text) = $0 else { return .wrongType() }
-            if let type = PortType(rawValue: text) { return .value(type) }
+            if let value = Value.allCases.first(where: { word($0) == text }) {
+                return .value(value)
+            }
             let nearest = Spelling.nearest(to: text, among: words).map { TOMLText.quoted($0) }
             return .wrong(
-                "\(TOMLText.quoted(text, limit: 60)) is not a type of port", suggestion: nearest)
+                "\(TOMLText.quoted(text, limit: 60)) is not \(noun)", suggestion: nearest)
         }
     }
+}
+
+extension ValueCodec where Value == PortType {
+    /// How a port is attached.
+    static var portType: Self { choice("a type of port", \.rawValue) }
+}
+
+extension ValueCodec where Value == Offload {
+    /// What a port's peer leaves to others.
+    static var offload: Self { choice("an offload", \.word) }
 }
 
 extension ValueCodec where Value == UInt32 {

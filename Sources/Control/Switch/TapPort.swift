@@ -39,12 +39,13 @@ final class TapPort: ManagedPort {
                 txQueueLength: settings.txQueueLength,
                 addresses: settings.addresses.map {
                     TapAddress(bytes: $0.bytes, prefixLength: $0.prefixLength)
-                }, persist: settings.persist))
+                }, persist: settings.persist, offload: configuration.offload))
         do throws(PortError) {
             _ = try host.attach(
                 ConnectionSettings(
                     port: id, transport: .tap, descriptor: device.descriptor,
-                    frameLengthMax: configuration.maxFrame, queueBytes: configuration.queueBytes,
+                    frameLengthMax: configuration.maxFrame, mtu: settings.mtu,
+                    offload: configuration.offload, queueBytes: configuration.queueBytes,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds)))
         } catch {
             device.close()

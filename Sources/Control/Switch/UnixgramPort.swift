@@ -122,7 +122,8 @@ final class UnixgramPort: ManagedPort {
             let generation = try host.attach(
                 ConnectionSettings(
                     port: id, transport: .unixgram, descriptor: listener.descriptor,
-                    frameLengthMax: configuration.maxFrame, queueBytes: configuration.queueBytes,
+                    frameLengthMax: configuration.maxFrame, offload: configuration.offload,
+                    queueBytes: configuration.queueBytes,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
                     earlyFrames: attachment.frames))
             stage = .attached(attachment.peer, generation: generation)

@@ -104,6 +104,28 @@ extension BrokenConfiguration {
             allowed: at least mtu + 14 = 9014
             """#),
         .whole(
+            "an offload that is not for every port",
+            #"""
+            [port_defaults]
+            offload = "raw"
+            [[port]]
+            name = "vm1"
+            type = "unixgram"
+            [[port]]
+            name = "host"
+            type = "tap"
+            device = "rs0"
+            [[port]]
+            name = "lab"
+            type = "tap"
+            device = "rs1"
+
+            """#,
+            #"""
+            lan.toml:2: port_defaults.offload: "raw" is not for tap ports; allowed: "vnet" or \#
+            "none" there
+            """#),
+        .whole(
             "a number without a count",
             #"""
             [port_defaults]

@@ -144,6 +144,20 @@ extension BrokenConfiguration {
             (line 1)
             """#),
         .inUnixgramPort(
+            "an offload that there is not",
+            #"offload = "non""#,
+            #"""
+            lan.toml:4: port[1].offload (port "vm1"): "non" is not an offload; allowed: "none", \#
+            "vnet" or "raw"; did you mean "none"?
+            """#),
+        .inUnixgramPort(
+            "an offload that is a boolean",
+            "offload = true",
+            #"""
+            lan.toml:4: port[1].offload (port "vm1"): must be a string, not the boolean true; \#
+            allowed: "none", "vnet" or "raw"
+            """#),
+        .inUnixgramPort(
             "a frame that is too short",
             "max_frame = 63",
             #"""

@@ -205,6 +205,20 @@ extension BrokenConfiguration {
             9000; allowed: at least mtu + 14 = 9014
             """#),
         .inTAPPort(
+            "an offload of unixgram ports",
+            #"offload = "raw""#,
+            #"""
+            lan.toml:5: port[1].offload (port "host"): "raw" is not for tap ports; allowed: \#
+            "vnet" or "none" there
+            """#),
+        .inTAPPort(
+            "a queue that does not hold two frames of 64 KiB",
+            #"queue_bytes = "128KiB""#,
+            #"""
+            lan.toml:5: port[1].queue_bytes (port "host"): queue_bytes 131072 does not hold two \#
+            frames that are not yet cut up; allowed: 0 or at least 131124 with offload "vnet"
+            """#),
+        .inTAPPort(
             "a boolean in quotes",
             #"persist = "true""#,
             #"""

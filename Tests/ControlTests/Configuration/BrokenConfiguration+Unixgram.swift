@@ -185,6 +185,23 @@ extension BrokenConfiguration {
             max_frame 65550; allowed: at least max_frame + 8KiB = 73742
             """#),
         .inUnixgramPort(
+            "an offload of TAP ports",
+            #"offload = "vnet""#,
+            #"""
+            lan.toml:4: port[1].offload (port "vm1"): "vnet" is not for unixgram ports; allowed: \#
+            "none" or "raw" there
+            """#),
+        .inUnixgramPort(
+            "a queue that does not hold two frames of a raw port",
+            #"""
+            offload = "raw"
+            queue_bytes = "128KiB"
+            """#,
+            #"""
+            lan.toml:5: port[1].queue_bytes (port "vm1"): queue_bytes 131072 does not hold two \#
+            frames of max_frame 65550; allowed: 0 or at least 131100
+            """#),
+        .inUnixgramPort(
             "a key of a TAP port",
             "mtu = 9000",
             #"""

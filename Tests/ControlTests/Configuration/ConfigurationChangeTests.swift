@@ -71,9 +71,34 @@ import Testing
         #expect(change.unchanged.map(\.name) == ["vm3"])
         #expect(change.replaced.map(\.new.name) == ["vm2", "host"])
         #expect(change.replaced[0].keys == ["queue_delay", "mode"])
-        #expect(change.replaced[1].keys.prefix(2) == ["type", "path"])
+        #expect(change.replaced[1].keys.prefix(3) == ["type", "offload", "path"])
         #expect(change.replaced[1].old.type == .tap)
         #expect(!change.isEmpty)
+    }
+
+    @Test func `another offload replaces the port`() throws {
+        let change = try change(
+            to: """
+                [[port]]
+                name = "vm{n}"
+                count = 2
+                type = "unixgram"
+
+                [[port]]
+                name = "vm3"
+                type = "unixgram"
+                offload = "raw"
+
+                [[port]]
+                name = "host"
+                type = "tap"
+                device = "rs0"
+                offload = "none"
+                """)
+        #expect(change.replaced.map(\.new.name) == ["vm3", "host"])
+        #expect(change.replaced[0].keys == ["offload", "max_frame"])
+        #expect(change.replaced[1].keys == ["offload"])
+        #expect(change.unchanged.count == 2 && change.restartKeys.isEmpty)
     }
 
     @Test func `keys that need a restart are named`() throws {

@@ -1,3 +1,4 @@
+import SwitchCore
 import Testing
 
 @testable import Control
@@ -38,7 +39,8 @@ import Testing
         owner = "root"
         group = 4294967294
         allow_uids = ["root", 4000000000]
-        max_frame = 65550
+        offload = "raw"
+        max_frame = 65000
         send_buffer = "16MB"
         queue_bytes = 0
 
@@ -48,6 +50,7 @@ import Testing
         device = "rs0"
         netns = "lab"
         address = ["192.168.127.1/24", "FD00:0::1/64"]
+        offload = "none"
         mtu = 9000
         max_frame = "16KiB"
         persist = true
@@ -70,6 +73,7 @@ import Testing
         let port = try parse(Self.least).ports[0]
         #expect(port.name == "vm1")
         #expect(port.type == .unixgram)
+        #expect(port.offload == .none)
         #expect(port.maxFrame == 1518)
         #expect(port.queueBytes == 1 << 20)
         #expect(port.queueDelayNanoseconds == 5_000_000)
@@ -82,6 +86,7 @@ import Testing
     @Test func `a TAP port has its stated defaults`() throws {
         let port = try parse(Self.least).ports[1]
         #expect(port.type == .tap)
+        #expect(port.offload == .vnet)
         #expect(port.maxFrame == 1518)
         let tap = PortConfiguration.TAP(
             device: "rs0", netns: nil, addresses: [], mtu: 1500, persist: false,
@@ -99,7 +104,8 @@ import Testing
         #expect(configuration.runtimeDirectory == "/srv/switch")
         #expect(configuration.ports.map(\.name) == ["vm-1", "vm-2", "host"])
         let vm = configuration.ports[1]
-        #expect(vm.maxFrame == 65550)
+        #expect(vm.offload == .raw)
+        #expect(vm.maxFrame == 65000)
         #expect(vm.queueBytes == 0)
         #expect(vm.queueDelayNanoseconds == 500_000)
         let socket = PortConfiguration.Unixgram(
@@ -107,6 +113,7 @@ import Testing
             group: 4_294_967_294, allowUIDs: [0, 4_000_000_000], sendBuffer: 16_000_000)
         #expect(vm.kind == .unixgram(socket))
         let host = configuration.ports[2]
+        #expect(host.offload == .none)
         #expect(host.maxFrame == 16384)
         #expect(host.queueBytes == 100_000)
         #expect(host.queueDelayNanoseconds == 1_000_000_000)
@@ -146,6 +153,54 @@ import Testing
         let configuration = try parse(
             "[[port]]\nname = \"a\"\ntype = \"tap\"\ndevice = \"a\"\nmtu = \(mtu)\n")
         #expect(configuration.ports[0].maxFrame == maxFrame)
+    }
+
+    @Test func `a raw port takes by default the longest frame that a guest may send`() throws {
+        let configuration = try parse(
+            """
+            [port_defaults]
+            offload = "raw"
+
+            [[port]]
+            name = "a"
+            type = "unixgram"
+
+            [[port]]
+            name = "b"
+            type = "unixgram"
+            max_frame = 9018
+
+            [[port]]
+            name = "c"
+            type = "unixgram"
+            offload = "none"
+            """)
+        #expect(configuration.ports.map(\.offload) == [.raw, .raw, .none])
+        #expect(configuration.ports.map(\.maxFrame) == [65550, 9018, 1518])
+    }
+
+    @Test func `a queue that is just long enough for two large frames is taken`() throws {
+        let configuration = try parse(
+            """
+            [[port]]
+            name = "a"
+            type = "unixgram"
+            offload = "raw"
+            queue_bytes = 131100
+
+            [[port]]
+            name = "b"
+            type = "tap"
+            device = "b"
+            queue_bytes = 131124
+
+            [[port]]
+            name = "c"
+            type = "tap"
+            device = "c"
+            queue_bytes = 0
+            """)
+        #expect(configuration.ports.map(\.queueBytes) == [131_100, 131_124, 0])
     }
 
     @Test func `count numbers names, paths, devices and namespaces from one`() throws {
@@ -221,6 +276,7 @@ import Testing
                 [[port]]
                 name = "vm1"
                 type = "unixgram"
+                offload = "none"
                 max_frame = 1518
                 queue_bytes = "1MiB"
                 queue_delay = "5ms"
@@ -232,6 +288,7 @@ import Testing
                 [[port]]
                 name = "host"
                 type = "tap"
+                offload = "vnet"
                 max_frame = 1518
                 queue_bytes = "1MiB"
                 queue_delay = "5ms"
