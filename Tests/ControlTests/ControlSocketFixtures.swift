@@ -59,7 +59,8 @@ extension StatusReport {
                 name: "spare", index: 1, type: "unixgram", state: .listening, since: since,
                 path: "/run/ringswitch/spare.sock", maxFrame: 1518),
             PortStatus(
-                name: "host", index: 2, type: "tap", state: .up, since: since, device: "rs0",
+                name: "host", index: 2, type: "tap", offload: "vnet", state: .up, since: since,
+                device: "rs0",
                 maxFrame: 1518,
                 counters: PortCounters(sentFrames: received - 18, sentBytes: 1)),
         ]

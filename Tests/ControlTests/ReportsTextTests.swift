@@ -9,7 +9,7 @@ struct ReportsTextTests {
         #expect(
             StatusText.lines(for: .sample()).joined(separator: "\n") == #"""
                 lan0, ringswitch 9.8.7, pid 42, up 1m 15s, 1 worker
-                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, 0 added by segmentation, \#
+                2 of 3 ports up, 2 of 16384 MACs, 1000 frames received, 3 copied, \#
                 987 sent, 12 dropped, 4 queued
 
                 PORT   TYPE      STATE      PEER                          RX FRAMES  \#
@@ -18,7 +18,7 @@ struct ReportsTextTests {
                 97.7 KiB          5     500 B     12  4 (2.0 KiB)  4.0 MiB
                 spare  unixgram  listening  -                                     0       \#
                 0 B          0       0 B      0            0        -
-                host   tap       up         rs0                                   0       \#
+                host   tap vnet  up         rs0                                   0       \#
                 0 B        982       1 B      0            0        -
 
                 Waiting for a peer:
@@ -35,6 +35,14 @@ struct ReportsTextTests {
 
                 warning: net.core.wmem_max limits vm1; sysctl -w net.core.wmem_max=4194304
                 """#)
+    }
+
+    @Test func `frames that segmentation added are named where there are any`() {
+        var report = StatusReport.sample()
+        report.totals.segmentCopies = 44
+        #expect(
+            StatusText.lines(for: report)[1]
+                .contains("3 copied, 44 added by segmentation, 987 sent"))
     }
 
     @Test func `an earlier report turns counters into rates`() throws {

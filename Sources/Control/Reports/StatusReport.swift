@@ -125,6 +125,8 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var index: Int
     /// Transport: `unixgram` or `tap`.
     public var type: String
+    /// What the peer leaves to others: `none`, `vnet` or `raw` (`offload`).
+    public var offload: String
     /// How the port stands.
     public var state: State
     /// Moment of the last change of `state`, by the wall clock.
@@ -153,14 +155,16 @@ public struct PortStatus: Codable, Sendable, Equatable {
 
     /// A port; what is left out is absent or has not occurred.
     public init(
-        name: String, index: Int, type: String, state: State, since: Date, path: String? = nil,
-        device: String? = nil, worker: Int = 0, maxFrame: Int, effectiveSendBuffer: Int? = nil,
+        name: String, index: Int, type: String, offload: String = "none", state: State,
+        since: Date, path: String? = nil, device: String? = nil, worker: Int = 0, maxFrame: Int,
+        effectiveSendBuffer: Int? = nil,
         peer: PeerStatus? = nil, counters: PortCounters = PortCounters(),
         queue: QueueStatus = QueueStatus(), lastError: String? = nil
     ) {
         self.name = name
         self.index = index
         self.type = type
+        self.offload = offload
         self.state = state
         self.since = since
         self.path = path

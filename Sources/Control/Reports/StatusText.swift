@@ -36,6 +36,7 @@ public enum StatusText {
     private static func header(_ report: StatusReport) -> [String] {
         let workers = report.workers.count
         let up = report.ports.count { $0.state.isUp }
+        let segments = report.totals.segmentCopies
         return [
             [
                 report.name.terminalSafe,
@@ -49,11 +50,11 @@ public enum StatusText {
                 "\(report.macTable.entries) of \(report.macTable.limit) MACs",
                 "\(HumanUnits.count(report.totals.receivedFrames)) frames received",
                 "\(HumanUnits.count(report.totals.floodCopies)) copied",
-                "\(HumanUnits.count(report.totals.segmentCopies)) added by segmentation",
+                segments == 0 ? nil : "\(HumanUnits.count(segments)) added by segmentation",
                 "\(HumanUnits.count(report.totals.sentFrames)) sent",
                 "\(HumanUnits.count(report.totals.droppedFrames)) dropped",
                 "\(HumanUnits.count(report.totals.queuedFrames)) queued",
-            ].joined(separator: ", "),
+            ].compactMap(\.self).joined(separator: ", "),
         ]
     }
 
@@ -130,7 +131,12 @@ public enum StatusText {
     // MARK: Cells
 
     private static func identity(_ port: PortStatus) -> [String] {
-        [port.name.terminalSafe, port.type.terminalSafe, port.state.rawValue, peer(port)]
+        [port.name.terminalSafe, type(port), port.state.rawValue, peer(port)]
+    }
+
+    /// Transport, and the offload where there is one.
+    private static func type(_ port: PortStatus) -> String {
+        (port.offload == "none" ? port.type : "\(port.type) \(port.offload)").terminalSafe
     }
 
     private static func peer(_ port: PortStatus) -> String {

@@ -89,7 +89,7 @@ extension Switch {
         }
         var status = PortStatus(
             name: port.configuration.name, index: port.id.index,
-            type: port.configuration.type.rawValue,
+            type: port.configuration.type.rawValue, offload: port.configuration.offload.word,
             state: .failed, since: Date(), worker: dataPlane.worker(of: port.id),
             maxFrame: port.configuration.maxFrame,
             counters: PortCounters(
