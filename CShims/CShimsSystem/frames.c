@@ -13,23 +13,28 @@
 struct cshims_frames {
     uint32_t limit;     // frames
     uint32_t capacity;  // bytes of a frame
+    uint32_t header;    // bytes before a frame, which the device alone sees
     uint32_t count;     // frames now in the batch
-    uint8_t *memory;    // limit x stride
+    uint8_t *memory;    // limit x stride: headroom, header, frame
     struct mmsghdr *messages;
     struct iovec *vectors;  // of the messages, one each
 };
 
-// Frames start two bytes into a cache line, which aligns the IP header; the stride is an odd number
-// of lines, so that frames do not compete for the same sets of the L1 cache.
-enum { ALIGNMENT = 64, HEADROOM = 2 };
+// Frames start two bytes into a cache line, which aligns the IP header, with the device's header in
+// the line before; the stride is an odd number of lines, so that frames do not compete for the same
+// sets of the L1 cache.
+enum { ALIGNMENT = 64, MISALIGNMENT = 2 };
 
-int cshims_frames_create(uint32_t count, uint32_t capacity, struct cshims_frames **result) {
-    const size_t lines = ((size_t)capacity + HEADROOM + ALIGNMENT - 1) / ALIGNMENT;
+int cshims_frames_create(
+    uint32_t count, uint32_t capacity, uint32_t header, struct cshims_frames **result) {
+    const size_t headroom = MISALIGNMENT + (header + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const size_t lines = (headroom + capacity + ALIGNMENT - 1) / ALIGNMENT;
     const size_t stride = (lines | 1) * ALIGNMENT;
     struct cshims_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL) return -ENOMEM;
     frames->limit = count;
     frames->capacity = capacity;
+    frames->header = header;
     frames->memory = aligned_alloc(ALIGNMENT, stride * count);
     frames->messages = calloc(count, sizeof *frames->messages);
     frames->vectors = calloc(count, sizeof *frames->vectors);
@@ -37,9 +42,10 @@ int cshims_frames_create(uint32_t count, uint32_t capacity, struct cshims_frames
         cshims_frames_destroy(frames);
         return -ENOMEM;
     }
-    memset(frames->memory, 0, stride * count);  // the pages are there before the first frame
+    // The pages are there before the first frame, and the headers of frames to write are zero.
+    memset(frames->memory, 0, stride * count);
     for (uint32_t index = 0; index < count; index++) {
-        frames->vectors[index].iov_base = frames->memory + index * stride + HEADROOM;
+        frames->vectors[index].iov_base = frames->memory + index * stride + headroom;
         frames->vectors[index].iov_len = capacity;
         frames->messages[index].msg_hdr.msg_iov = &frames->vectors[index];
         frames->messages[index].msg_hdr.msg_iovlen = 1;
@@ -57,17 +63,20 @@ void cshims_frames_destroy(struct cshims_frames *frames) {
 }
 
 int cshims_frames_read_device(struct cshims_frames *frames, int device) {
+    const uint32_t header = frames->header;
     uint32_t count = 0;
     while (count < frames->limit) {
         struct iovec *vector = &frames->vectors[count];
-        ssize_t length = read(device, vector->iov_base, frames->capacity);
+        uint8_t *start = (uint8_t *)vector->iov_base - header;
+        ssize_t length = read(device, start, frames->capacity + header);
         if (length < 0) {
             if (errno == EAGAIN) break;
             if (errno == EINTR) continue;
             if (count == 0) return -errno;
             break;  // the next call meets the error again
         }
-        vector->iov_len = (size_t)length;
+        if (length < (ssize_t)header) continue;  // nothing that could be sent
+        vector->iov_len = (size_t)length - header;
         count++;
     }
     frames->count = count;
@@ -99,6 +108,7 @@ int cshims_frames_receive(struct cshims_frames *frames, int socket) {
 
 int cshims_frames_write_device(
     struct cshims_frames *frames, int device, struct cshims_frames_outcome *outcome) {
+    const uint32_t header = frames->header;
     *outcome = (struct cshims_frames_outcome){0};
     for (uint32_t index = 0; index < frames->count; index++) {
         const uint32_t length = frames->messages[index].msg_len;
@@ -108,7 +118,8 @@ int cshims_frames_write_device(
         }
         ssize_t written;
         do {
-            written = write(device, frames->vectors[index].iov_base, length);
+            written = write(
+                device, (uint8_t *)frames->vectors[index].iov_base - header, length + header);
         } while (written < 0 && errno == EINTR);
         if (written >= 0) {
             outcome->frames++;

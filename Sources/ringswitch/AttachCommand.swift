@@ -49,6 +49,12 @@ struct AttachCommand: ParsableCommand {
         help: ArgumentHelp("Hardware address of the device; else a random one.", valueName: "mac"))
     var mac: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Leave checksums and the cutting up of large TCP frames to the switch, as a libkrun "
+                + "guest with offloading does. The port must have offload = \"raw\"."))
+    var offload = false
+
     @Flag(help: "Print counters to standard output as JSON at the end.")
     var json = false
 
@@ -63,7 +69,7 @@ struct AttachCommand: ParsableCommand {
     func run() throws {
         var options = AttachOptions(
             socketPath: socket, namespace: netns, addresses: address, mtu: mtu, device: device,
-            command: command, isJSON: json, isVerbose: verbose)
+            offload: offload, command: command, isJSON: json, isVerbose: verbose)
         if let mac, !options.setMAC(mac) {
             throw ValidationError("'\(mac)' is no unicast address such as 52:54:00:00:00:01")
         }

@@ -17,8 +17,11 @@ struct cshims_frames_outcome {
     uint32_t refused;    // refused by the device: it is down, or the frame is no frame
 };
 
-/// Makes a batch of at most `count` frames of at most `capacity` bytes. -ENOMEM.
-int cshims_frames_create(uint32_t count, uint32_t capacity, struct cshims_frames **frames);
+/// Makes a batch of at most `count` frames of at most `capacity` bytes. The device has a virtio
+/// header of `header` bytes before each frame (0: none), the socket has none: what is read with a
+/// frame is left behind, what is written before one is zero. -ENOMEM.
+int cshims_frames_create(
+    uint32_t count, uint32_t capacity, uint32_t header, struct cshims_frames **frames);
 
 /// Releases the batch.
 void cshims_frames_destroy(struct cshims_frames *frames);

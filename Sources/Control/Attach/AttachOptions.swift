@@ -14,6 +14,9 @@ public struct AttachOptions: Sendable {
     public var device: String
     /// Address of the device; `nil`: the kernel makes one up.
     public var mac: MACAddress?
+    /// Whether the namespace leaves checksums and the cutting up of TCP frames to others, as a
+    /// libkrun guest with offloading does. The port must be `raw`.
+    public var offload: Bool
     /// Program and arguments to run in the namespace; empty: none.
     public var command: [String]
     /// Whether counters are printed to standard output as JSON at the end.
@@ -34,8 +37,8 @@ public struct AttachOptions: Sendable {
     /// Options with the defaults of the command line.
     public init(
         socketPath: String, namespace: String? = nil, addresses: [InterfaceAddress] = [],
-        mtu: Int = 1500, device: String = "eth0", mac: MACAddress? = nil, command: [String] = [],
-        isJSON: Bool = false, isVerbose: Bool = false
+        mtu: Int = 1500, device: String = "eth0", mac: MACAddress? = nil, offload: Bool = false,
+        command: [String] = [], isJSON: Bool = false, isVerbose: Bool = false
     ) {
         self.socketPath = socketPath
         self.namespace = namespace
@@ -43,6 +46,7 @@ public struct AttachOptions: Sendable {
         self.mtu = mtu
         self.device = device
         self.mac = mac
+        self.offload = offload
         self.command = command
         self.isJSON = isJSON
         self.isVerbose = isVerbose

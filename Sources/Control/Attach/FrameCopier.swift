@@ -1,7 +1,11 @@
 // Copies frames between the TAP device and the socket, one thread a direction, a batch at a time.
 //
-//   uplink:    read() until the device is empty or 64 frames are there, one sendmmsg(), again
-//   downlink:  recvmmsg() of up to 64 frames, one write() each (a TAP takes no batches), again
+//   uplink:    read() until the device is empty or the batch is full, one sendmmsg(), again
+//   downlink:  recvmmsg() of a batch, one write() each (a TAP takes no batches), again
+//
+// With offload the device has a virtio header before each frame and the socket has none, as between
+// a libkrun guest and its switch: on the way out the header is left behind, on the way in it is
+// zero, which tells the guest to verify the checksum itself.
 //
 // Two threads, because a switch that reads slowly must not keep the guest from receiving: a guest
 // that cannot receive cannot acknowledge. All memory is taken at the start, and a thread that has
@@ -20,15 +24,10 @@ import Synchronization
 ///
 /// Thread safety: `start` and `stop` belong to the control thread; the counters may be read by any.
 final class FrameCopier {
-    /// Frames in a batch. 64 of 1514 bytes stay in the cache.
-    static let batchCount: UInt32 = 64
-    /// A frame's header, and a VLAN tag that the MTU does not count.
-    private static let headerLength = 14 + 4
-
     let uplinkCounters = CopierCounters()
     let downlinkCounters = CopierCounters()
     private let shared: CopierShared
-    private let frameCapacity: UInt32
+    private let shape: FrameBatch.Shape
     private let device: Int32
     private let socket: Int32
     private var threads: [pthread_t] = []
@@ -36,11 +35,13 @@ final class FrameCopier {
     /// - Parameters:
     ///   - device: TAP descriptor, non-blocking; stays the caller's, as `socket` does.
     ///   - socket: connected datagram socket.
-    ///   - mtu: the device's MTU.
-    init(device: Int32, socket: Int32, state: JoinState, mtu: Int) throws(SystemFailure) {
+    ///   - shape: what passes between the two.
+    init(
+        device: Int32, socket: Int32, state: JoinState, shape: FrameBatch.Shape
+    ) throws(SystemFailure) {
         self.device = device
         self.socket = socket
-        frameCapacity = UInt32(mtu + Self.headerLength)
+        self.shape = shape
         shared = try CopierShared(state: state)
     }
 
@@ -59,14 +60,16 @@ final class FrameCopier {
 
     /// Starts both threads.
     func start() throws(SystemFailure) {
-        let uplink = try Uplink(
-            frames: FrameBatch(count: Self.batchCount, capacity: frameCapacity), device: device,
-            socket: socket, counters: uplinkCounters, shared: shared)
-        let downlink = try Downlink(
-            frames: FrameBatch(count: Self.batchCount, capacity: frameCapacity), device: device,
-            socket: socket, counters: downlinkCounters, shared: shared)
-        threads.append(try Self.startThread(named: "uplink") { uplink.run() })
-        threads.append(try Self.startThread(named: "downlink") { downlink.run() })
+        let uplink = try direction(uplinkCounters)
+        let downlink = try direction(downlinkCounters)
+        threads.append(try Self.startThread(named: "uplink") { uplink.runUplink() })
+        threads.append(try Self.startThread(named: "downlink") { downlink.runDownlink() })
+    }
+
+    private func direction(_ counters: CopierCounters) throws(SystemFailure) -> CopierDirection {
+        CopierDirection(
+            frames: try FrameBatch(shape), device: device, socket: socket, counters: counters,
+            shared: shared)
     }
 
     /// Ends both threads and waits for them. Harmless when called again.
@@ -152,12 +155,32 @@ final class CopierShared: Sendable {
 
 /// A batch of frames; the memory goes with it.
 struct FrameBatch: ~Copyable {
+    /// How many frames of which size, in bytes.
+    struct Shape {
+        let count: UInt32
+        let capacity: UInt32
+        /// Virtio header before each frame on the device's side; 0 for none.
+        let header: UInt32
+
+        /// Frames as the device's MTU makes them. 64 of 1514 bytes stay in the cache.
+        static func whole(mtu: Int) -> Shape {
+            // A frame's own header, and a VLAN tag that the MTU does not count.
+            Shape(count: 64, capacity: UInt32(mtu + 14 + 4), header: 0)
+        }
+
+        /// Frames of a libkrun guest with offloading, whatever its MTU; 64 of them would be read
+        /// from cold memory.
+        static let offloaded = Shape(
+            count: 16, capacity: 65550, header: UInt32(CSHIMS_TAP_HEADER_LENGTH))
+    }
+
     let pointer: OpaquePointer
 
-    init(count: UInt32, capacity: UInt32) throws(SystemFailure) {
+    init(_ shape: Shape) throws(SystemFailure) {
         var pointer: OpaquePointer?
         try SystemFailure.check(
-            cshims_frames_create(count, capacity, &pointer), "cannot take memory for frames")
+            cshims_frames_create(shape.count, shape.capacity, shape.header, &pointer),
+            "cannot take memory for frames")
         guard let pointer else { preconditionFailure("a batch was made without an address") }
         self.pointer = pointer
     }

@@ -33,7 +33,9 @@ final class GuestDevice {
     private static func open(_ options: AttachOptions) throws(PortError) -> TapDevice {
         var settings = TapDevice.Settings(
             name: options.device, namespace: options.namespace, mtu: options.mtu,
-            txQueueLength: queueLength)
+            txQueueLength: queueLength, offload: options.offload ? .vnet : .none,
+            // libkrun does not offer it to its guests.
+            leavesUDP: false)
         let tap = try TapDevice.open(settings)
         if let mac = options.mac {
             let octets = stride(from: 40, through: 0, by: -8).map { shift in

@@ -36,7 +36,7 @@ final class NamespaceGuest {
             joiner = try Joiner(portPath: options.socketPath, logger: logger)
             copier = try FrameCopier(
                 device: device.descriptor, socket: joiner.descriptor, state: joiner.state,
-                mtu: options.mtu)
+                shape: options.offload ? .offloaded : .whole(mtu: options.mtu))
         } catch {
             throw AttachError(error)
         }

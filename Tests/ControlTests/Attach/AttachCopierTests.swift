@@ -22,7 +22,8 @@ import Testing
         joiner = try Joiner(
             portPath: path, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         copier = try FrameCopier(
-            device: device.near, socket: joiner.descriptor, state: joiner.state, mtu: 1500)
+            device: device.near, socket: joiner.descriptor, state: joiner.state,
+            shape: .whole(mtu: 1500))
     }
 
     @Test func `frames pass both ways, whole and in order`() throws {
@@ -74,7 +75,8 @@ import Testing
         let guest = try Joiner(
             portPath: path + "2", logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let copier = try FrameCopier(
-            device: device.near, socket: guest.descriptor, state: guest.state, mtu: 1500)
+            device: device.near, socket: guest.descriptor, state: guest.state,
+            shape: .whole(mtu: 1500))
         try guest.join()
         #expect(switchSide?.receive() != nil)
         switchSide = nil

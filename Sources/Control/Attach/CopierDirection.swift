@@ -1,11 +1,13 @@
+// One direction of the copier, which a thread runs until the end.
+
 import CShimsSystem
 import Glibc
 import Synchronization
 
-/// From the device to the switch.
+/// What one direction works with.
 ///
 /// `@unchecked Sendable`: made by the control thread, then used by one thread alone.
-final class Uplink: @unchecked Sendable {
+final class CopierDirection: @unchecked Sendable {
     /// Longest wait for room in the switch's queue before the connection is looked at again.
     private static let roomWaitMilliseconds: Int32 = 100
 
@@ -26,8 +28,10 @@ final class Uplink: @unchecked Sendable {
         self.shared = shared
     }
 
+    // MARK: From the device to the switch
+
     /// Copies until the copier is stopped or the device is gone.
-    func run() {
+    func runUplink() {
         while !shared.isStopping.load(ordering: .relaxed) {
             let count = cshims_frames_read_device(frames.pointer, device)
             if count > 0 {
@@ -74,31 +78,11 @@ final class Uplink: @unchecked Sendable {
             }
         }
     }
-}
 
-/// From the switch to the device.
-///
-/// `@unchecked Sendable`: made by the control thread, then used by one thread alone.
-final class Downlink: @unchecked Sendable {
-    private let frames: FrameBatch
-    private let device: Int32
-    private let socket: Int32
-    private let counters: CopierCounters
-    private let shared: CopierShared
-
-    init(
-        frames: consuming FrameBatch, device: Int32, socket: Int32, counters: CopierCounters,
-        shared: CopierShared
-    ) {
-        self.frames = frames
-        self.device = device
-        self.socket = socket
-        self.counters = counters
-        self.shared = shared
-    }
+    // MARK: From the switch to the device
 
     /// Copies until the copier is stopped or the device is gone.
-    func run() {
+    func runDownlink() {
         while !shared.isStopping.load(ordering: .relaxed) {
             let epoch = shared.state.current
             let count = cshims_frames_receive(frames.pointer, socket)
