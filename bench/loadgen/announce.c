@@ -62,7 +62,10 @@ static void listen_at(run_t *run, int listener, bool *heard) {
         tally->received_bytes += (uint64_t)length;
         size_t kept = (size_t)length < sizeof bytes ? (size_t)length : sizeof bytes;
         frame_fields_t fields;
-        if (!frame_read(bytes, kept, &fields)) {
+        found_t found = frame_read(bytes, kept, &fields);
+        if (found == FOUND_SEGMENT) {
+            tally->overheard++; // Of another process, which began early.
+        } else if (found == FOUND_ALIEN) {
             tally->aliens++;
         } else if (fields.sort == SORT_MEASURED) {
             tally->overheard++; // Of another process, which began early.

@@ -4,16 +4,32 @@
 //        0      6  destination MAC
 //        6      6  source MAC
 //       12      2  EtherType 0x88B5 (IEEE 802 local experimental), network order
-//       14      1  frame sort (sort_t)
-//       15      1  how to check the body (check_t)
-//       16      8  sequence number within the flow, from 0
-//       24      8  CLOCK_MONOTONIC nanoseconds of the first attempt to send
-//       32      4  length of the whole frame
-//       36      2  flow identifier
-//       38      2  header check over the bytes 14 ..< 38
+//       14     26  record
 //       40      -  body: a run of the pattern, beginning at a place drawn from flow and sequence
 //
-// Fields behind the EtherType are in the machine's own order: no frame leaves the machine.
+// Or, where the flow's shape is TCP: a segment such as a guest's TCP sends, which a switch may have
+// to finish or to cut up.
+//
+//       12      2  EtherType 0x0800
+//       14     20  IPv4 without options: 10 and the last three bytes of each MAC, do not fragment
+//       34     20  TCP without options: ACK and PSH; the sequence number is that of the record's
+//                  frame times the payload's length; to port 0x88B5
+//       54     26  record, the first bytes of the payload
+//       80      -  body
+//
+// The checksum of a `SHAPE_TCP_PARTIAL` is the pseudo-header's sum alone, as guests with checksum
+// offloading leave it. Whoever cuts such a frame up makes *segments* of it, of which only the first
+// has a record; receivers count them and the bytes of their payload.
+//
+// The record; its fields are in the machine's own order: no frame leaves the machine.
+//
+//        0      1  frame sort (sort_t)
+//        1      1  how to check the body (check_t)
+//        2      8  sequence number within the flow, from 0
+//       10      8  CLOCK_MONOTONIC nanoseconds of the first attempt to send
+//       18      4  length of the whole frame
+//       22      2  flow identifier
+//       24      2  check over the bytes 0 ..< 24
 //
 // The body is not generated frame by frame: one pattern of pseudo-random bytes serves every frame,
 // and where in it a body begins depends on flow and sequence number. So bodies differ, a piece of
@@ -32,6 +48,8 @@
 enum {
     FRAME_HEADER_LENGTH = 40, ///< Shortest measured frame.
     FRAME_HEAD_LENGTH = 256,  ///< Bytes that are written for each frame; the rest is pattern.
+    FRAME_TCP_HEADER_LENGTH = 80, ///< Shortest frame of the shape TCP.
+    FRAME_TCP_LENGTH_MAX = 65549, ///< Longest: IPv4 counts to 65535.
     FRAME_ETHERTYPE = 0x88B5,
 };
 
@@ -45,11 +63,19 @@ typedef enum {
 typedef struct {
     sort_t sort;
     check_t check;
+    shape_t shape; ///< Of a frame that was read: SHAPE_TCP for both sorts of TCP.
     uint16_t flow;
     uint32_t length;
     uint64_t sequence;
     uint64_t stamp;
 } frame_fields_t;
+
+/// What a datagram turns out to be.
+typedef enum {
+    FOUND_ALIEN,   ///< No load generator wrote it.
+    FOUND_FRAME,   ///< A frame, with its fields.
+    FOUND_SEGMENT, ///< A piece of a TCP-shaped frame; `length` says how many bytes of payload.
+} found_t;
 
 /// Fills the pattern. Must be called once, before any thread and any frame exists.
 void frame_prepare(void);
@@ -62,11 +88,11 @@ const uint8_t *frame_pattern(void);
 const uint8_t *frame_write(
     uint8_t *head, const mac_t *destination, const mac_t *source, const frame_fields_t *fields);
 
-/// Reads the header of a datagram.
-/// - Returns: false if the bytes are no frame of a load generator.
-bool frame_read(const uint8_t *bytes, size_t length, frame_fields_t *fields);
+/// Reads the headers of a datagram.
+found_t frame_read(const uint8_t *bytes, size_t length, frame_fields_t *fields);
 
-/// Says whether a frame's length and body are those that its header promises.
+/// Says whether a frame's length and body are those that its record promises; with CHECK_FULL also
+/// whether its TCP checksum is complete and right.
 bool frame_is_intact(const uint8_t *bytes, size_t length, const frame_fields_t *fields);
 
 #endif

@@ -51,6 +51,13 @@ static void parse_reading(endpoint_t *endpoint, const char *value) {
     }
 }
 
+static shape_t parse_shape(const char *value) {
+    if (strcmp(value, "ethernet") == 0) return SHAPE_ETHERNET;
+    if (strcmp(value, "tcp") == 0) return SHAPE_TCP;
+    if (strcmp(value, "tcp-partial") == 0) return SHAPE_TCP_PARTIAL;
+    words_refuse("shape=%s: ethernet, tcp or tcp-partial is wanted", value);
+}
+
 /// Names and addresses that hold unless the plan says otherwise.
 static void set_defaults(endpoint_t *endpoint, int index) {
     unsigned pid = (unsigned)getpid();
@@ -139,6 +146,12 @@ static void complete_flow(plan_t *plan, flow_t *flow, bool has_destination) {
     if (flow->spreads && (flow->to < 0 || plan->endpoints[flow->to].extra_macs == 0)) {
         words_refuse("flow %s: spread=yes needs an endpoint with extra-macs", flow->name);
     }
+    if (flow->shape != SHAPE_ETHERNET
+        && (flow->length < FRAME_TCP_HEADER_LENGTH || flow->length > FRAME_TCP_LENGTH_MAX)) {
+        words_refuse(
+            "flow %s: a TCP-shaped frame has %d to %d bytes", flow->name, FRAME_TCP_HEADER_LENGTH,
+            FRAME_TCP_LENGTH_MAX);
+    }
     for (int i = 0; i < plan->flow_count - 1; i++) {
         if (plan->flows[i].id == flow->id)
             words_refuse("flow %s: id=%u stands twice", flow->name, flow->id);
@@ -167,6 +180,8 @@ static void parse_flow(plan_t *plan, char *text) {
             has_destination = true;
         } else if (strcmp(key, "kind") == 0) {
             flow->kind = parse_kind(value);
+        } else if (strcmp(key, "shape") == 0) {
+            flow->shape = parse_shape(value);
         } else if (strcmp(key, "size") == 0) {
             flow->length =
                 (uint32_t)words_number(key, value, FRAME_HEADER_LENGTH, FRAME_LENGTH_MAX);

@@ -66,6 +66,13 @@ typedef enum {
     CHECK_FULL,    ///< Every byte.
 } check_t;
 
+/// What the bytes before a frame's record make of it (frame.h).
+typedef enum {
+    SHAPE_ETHERNET,    ///< An EtherType of its own.
+    SHAPE_TCP,         ///< An IPv4 packet with a TCP segment.
+    SHAPE_TCP_PARTIAL, ///< The same with a checksum that is not finished.
+} shape_t;
+
 /// Frames from one endpoint to one address.
 typedef struct {
     uint16_t id;
@@ -75,6 +82,7 @@ typedef struct {
     mac_t destination;
     kind_t kind;
     check_t check;
+    shape_t shape;
     bool spreads;         ///< Rotates through the extra addresses of the receiving endpoint.
     uint32_t length;      ///< Bytes of a frame.
     double rate;          ///< Frames a second; 0: as many as the socket takes.

@@ -73,10 +73,17 @@ static void note_datagram(
     tally->received++;
     tally->received_bytes += length;
     frame_fields_t fields;
-    if (!frame_read(bytes, length, &fields)) {
+    found_t found = frame_read(bytes, length, &fields);
+    bool is_expected = found != FOUND_ALIEN && endpoint_expects(&run->plan.endpoints[index], bytes);
+    if (found == FOUND_ALIEN) {
         tally->aliens++;
+    } else if (found == FOUND_SEGMENT && is_expected) {
+        tally->segments++;
+        tally->segment_payload += fields.length;
+    } else if (found == FOUND_SEGMENT) {
+        tally->overheard++;
     } else if (fields.sort == SORT_MEASURED) {
-        if (endpoint_expects(&run->plan.endpoints[index], bytes)) {
+        if (is_expected) {
             note_measured(run, tally, bytes, length, &fields, now);
         } else {
             tally->overheard++;

@@ -114,6 +114,8 @@ static void print_endpoint(const endpoint_t *endpoint, const endpoint_tally_t *t
     print_count("announcements", tally->announcements);
     print_count("extras", tally->extras);
     print_count("overheard", tally->overheard);
+    print_count("segments", tally->segments);
+    print_count("segment_payload", tally->segment_payload);
     print_count("aliens", tally->aliens);
     print_count("receive_calls", tally->receive_calls);
     printf("}");

@@ -68,7 +68,9 @@ typedef struct {
     uint64_t announcements;
     uint64_t extras;
     uint64_t overheard; ///< Measured frames for somebody else: the switch flooded them.
-    uint64_t aliens;    ///< Datagrams that no load generator wrote, or with a broken header.
+    uint64_t segments;  ///< Pieces of TCP-shaped frames.
+    uint64_t segment_payload; ///< Bytes of their payload.
+    uint64_t aliens; ///< Datagrams that no load generator wrote, or with a broken header.
     uint64_t receive_calls;
     flow_received_t *flows[FLOW_LIMIT];
 } endpoint_tally_t;

@@ -121,6 +121,7 @@ static void build(sender_t *sender, unsigned slot, active_t *active, uint64_t no
         frame_fields_t fields = {
             .sort = SORT_MEASURED,
             .check = flow->check,
+            .shape = flow->shape,
             .flow = flow->id,
             .length = flow->length,
             .sequence = active->sequence,
