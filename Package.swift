@@ -100,5 +100,6 @@ let package = Package(
             name: "cable-uring", path: "bench/baseline/uring",
             linkerSettings: [.linkedLibrary("uring")]),
         .executableTarget(name: "cable-mmsg", path: "bench/baseline/mmsg"),
+        .executableTarget(name: "cable-tap", path: "bench/baseline/tap"),
     ]
 )
