@@ -1,7 +1,7 @@
 internal import CShimsSystem
 
-// A frame on its way out, in one piece or in two: bytes that lie in a receive buffer or a queue, and
-// before them, for a segment, headers that were made for it.
+// A frame on its way out, in one piece or in two: bytes that lie in a receive buffer or a queue,
+// and before them, for a segment, headers that were made for it.
 extension cshims_gather {
     /// A frame in one piece.
     init(_ address: UnsafeRawPointer, length: Int) {

@@ -4,8 +4,8 @@
 // share of the original payload, where that was received. A record holds all that the kernel reads
 // of it besides:
 //
-//     byte  0   struct msghdr, whose vectors are those of the gather   for a socket
-//     byte 64   cshims_gather: headers, payload                        for a device, sendmmsg, copies
+//     byte  0   struct msghdr, whose vectors are the gather's   for a socket
+//     byte 64   cshims_gather: headers, payload   for a device, sendmmsg, and copies
 //     byte 96   the headers, up to 256 bytes
 //
 // The kernel only reads records, so one can serve many ports. They are used in order and all given

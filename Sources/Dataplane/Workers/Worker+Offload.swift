@@ -3,7 +3,7 @@
 // What a frame still needs stands in the virtio header before it (SwitchCore/Offload). What is done
 // about it follows from the egress port:
 //
-//     vnet         the header goes with the frame; where segments would not fit, they are made smaller
+//     vnet         the header goes with the frame, its segments made small enough
 //     none, raw    the checksum is completed, in place, once for all ports that need it complete;
 //                  a frame that the port cannot take whole leaves as segments
 //
