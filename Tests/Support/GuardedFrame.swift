@@ -83,3 +83,18 @@ extension Segmentation {
         }
     }
 }
+
+extension PacketBuilder {
+    /// The header with which a vnet port hands the packet over, to be cut to segments of `gsoSize`.
+    public func vnetHeader(gsoSize: Int) -> VirtioNetHeader {
+        var header = VirtioNetHeader(
+            gsoType: transport == .udp ? 5 : isIPv6 ? 4 : 1, headerLength: headerLength,
+            gsoSize: gsoSize)
+        if case .partial = checksum {
+            header.flags = VirtioNetHeader.needsChecksum
+            header.checksumStart = UInt16(transportStart)
+            header.checksumOffset = UInt16(checksumOffset)
+        }
+        return header
+    }
+}
