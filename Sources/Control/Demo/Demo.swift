@@ -3,6 +3,10 @@
 //   host a: namespace <- attach -> port a | switch | port b <- attach -> namespace :host b
 //           iperf3 server                                       iperf3 client
 //
+// Both hosts leave checksums and the cutting up of TCP to others, as libkrun guests with offloading
+// do, and their ports are raw: TCP travels in frames of up to 64 KiB, whatever the MTU, and the
+// switch completes the checksums.
+//
 // The switch and the attachments are child processes of this very program, so what is shown is what
 // a user would start by hand. Each step waits for a real sign (a socket's file, the switch's word
 // that a port has its peer, the server's word that it listens), never for time to pass. The

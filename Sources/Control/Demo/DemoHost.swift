@@ -51,7 +51,9 @@ final class DemoHost {
         self.name = name
         self.address = address
         namespace = isNamed ? "rs-demo-\(getpid())-\(name)" : nil
-        var arguments = ["ringswitch", "attach", portPath, "--address", "\(address)/24", "--json"]
+        var arguments = [
+            "ringswitch", "attach", portPath, "--address", "\(address)/24", "--offload", "--json",
+        ]
         if let namespace { arguments += ["--netns", namespace] }
         attachment = try DemoChild(
             name: "host \(name)", label: "host-\(name)", arguments: arguments,

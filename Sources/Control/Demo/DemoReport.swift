@@ -23,6 +23,8 @@ struct DemoReport: Codable, Equatable, Sendable {
     var hostsSentFrames: UInt64
     /// Frames that the hosts got from the switch.
     var hostsReceivedFrames: UInt64
+    /// Checksums that the hosts had left unfinished and the switch completed.
+    var checksumsCompleted: UInt64
     /// What could not be removed; empty is clean.
     var leftovers: [String] = []
 
@@ -54,7 +56,9 @@ struct DemoReport: Codable, Equatable, Sendable {
         var table = TextTable([("the switch counted", .left), ("frames", .right)])
         table.append(["  received", Self.grouped(totals.receivedFrames)])
         table.append(["+ flood copies", Self.grouped(totals.floodCopies)])
-        table.append(["+ segment copies", Self.grouped(totals.segmentCopies)])
+        if totals.segmentCopies > 0 {
+            table.append(["+ segment copies", Self.grouped(totals.segmentCopies)])
+        }
         table.append(["= sent", Self.grouped(totals.sentFrames)])
         table.append(["+ dropped", Self.grouped(totals.droppedFrames)])
         for (reason, count) in totals.drops.sorted(by: { $0.key < $1.key }) where count > 0 {
@@ -76,7 +80,11 @@ struct DemoReport: Codable, Equatable, Sendable {
             ? "The hosts sent \(sent) frames, and the switch received every one."
             : "The hosts sent \(sent) frames, but the switch received "
                 + "\(Self.grouped(totals.receivedFrames))."
-        return [balance, received]
+        let mean = totals.receivedBytes / max(1, totals.receivedFrames)
+        let size =
+            "A frame had \(Self.grouped(mean)) bytes on average, at an MTU of 1500; "
+            + "\(Self.grouped(checksumsCompleted)) checksums were completed."
+        return [balance, received, size]
     }
 
     /// Bits a second with a decimal multiple: "4.12 Gbit/s".

@@ -32,7 +32,7 @@ struct DemoRun {
             throw DemoError(error)
         }
         defer { _ = stage.clear() }
-        narrator.say("Two isolated hosts, one switch between them, real TCP.", "")
+        narrator.say("Two isolated hosts with offloading, one switch between them, real TCP.", "")
         let daemon = try startSwitch(stage)
         try startHosts(stage)
         let server = try startServer(stage)
@@ -58,7 +58,7 @@ struct DemoRun {
         ) { () throws(DemoError) in
             signs.allSatisfy(FileManager.default.fileExists)
         }
-        step("switch", "pid \(daemon.process.pid), ports a and b in \(stage.directory.path)")
+        step("switch", "pid \(daemon.process.pid), raw ports a and b in \(stage.directory.path)")
         return daemon
     }
 
@@ -134,9 +134,10 @@ struct DemoRun {
             received += report.fromSwitch.frames
         }
         let totals = try totalsAtRest(stage, daemon)
+        let completed = try status(stage).ports.reduce(0) { $0 + $1.counters.checksumsCompleted }
         return DemoReport(
             directions: directions, totals: totals, unaccountedFrames: totals.unaccountedFrames,
-            hostsSentFrames: sent, hostsReceivedFrames: received)
+            hostsSentFrames: sent, hostsReceivedFrames: received, checksumsCompleted: completed)
     }
 
     /// The switch's totals once two readings in a row are the same and account for every frame;

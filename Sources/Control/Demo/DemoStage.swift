@@ -98,7 +98,8 @@ final class DemoStage {
             .replacing("\"", with: "\\\"")
         var text = "[switch]\nname = \"demo\"\nruntime_dir = \"\(escaped)\"\n"
         for port in ports {
-            text += "\n[[port]]\nname = \"\(port)\"\ntype = \"unixgram\"\npath = \"\(port).sock\"\n"
+            text += "\n[[port]]\nname = \"\(port)\"\ntype = \"unixgram\"\n"
+            text += "path = \"\(port).sock\"\noffload = \"raw\"\n"
         }
         return text
     }

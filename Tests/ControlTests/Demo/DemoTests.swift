@@ -45,9 +45,10 @@ import Testing
             receivedFrames: 10, sentFrames: 9, floodCopies: 1, drops: ["no_peer": 2])
         var report = DemoReport(
             directions: [], totals: totals, unaccountedFrames: totals.unaccountedFrames,
-            hostsSentFrames: 10, hostsReceivedFrames: 9)
+            hostsSentFrames: 10, hostsReceivedFrames: 9, checksumsCompleted: 1234)
         #expect(report.booksBalance && report.isGood)
         #expect(report.countingLines.contains { $0.contains("no_peer") })
+        #expect(!report.countingLines.contains { $0.contains("segment") })
         report.hostsSentFrames = 11
         #expect(!report.booksBalance)
         #expect(report.verdictLines[1].contains("but the switch received 10"))
@@ -59,6 +60,20 @@ import Testing
         #expect(report.booksBalance && !report.isGood)
     }
 
+    @Test func `frames longer than the MTU and completed checksums are shown`() {
+        var report = DemoReport(
+            directions: [],
+            totals: TrafficTotals(receivedFrames: 1000, receivedBytes: 31_400_499),
+            unaccountedFrames: 0, hostsSentFrames: 1000, hostsReceivedFrames: 1000,
+            checksumsCompleted: 1234)
+        #expect(
+            report.verdictLines.last
+                == "A frame had 31,400 bytes on average, at an MTU of 1500; 1,234 checksums were "
+                + "completed.")
+        report.totals = TrafficTotals()
+        #expect(report.verdictLines.last?.hasPrefix("A frame had 0 bytes") == true)
+    }
+
     @Test func `options out of range are wrong usage`() {
         #expect(throws: DemoError.self) { try DemoOptions(seconds: 0).validate() }
         #expect(throws: DemoError.self) { try DemoOptions(streams: 129).validate() }
@@ -68,7 +83,16 @@ import Testing
     @Test func `the switch's configuration quotes its directory`() {
         let text = DemoStage.configuration(runtimeDirectory: #"/tmp/a"b\c"#, ports: ["a", "b"])
         #expect(text.contains(#"runtime_dir = "/tmp/a\"b\\c""#))
-        #expect(text.contains("[[port]]\nname = \"b\"\ntype = \"unixgram\"\npath = \"b.sock\"\n"))
+        #expect(
+            text.hasSuffix(
+                """
+                [[port]]
+                name = "b"
+                type = "unixgram"
+                path = "b.sock"
+                offload = "raw"
+
+                """))
     }
 
     @Test func `a stage that is cleared leaves nothing behind`() throws {
