@@ -87,7 +87,7 @@ smoke: build ## the release binary starts, explains itself, and does its main jo
 	@$(STEP) "smoke" 2m scripts/smoke .build/release/ringswitch
 
 .PHONY: bench
-bench: needs-build ## measures the switch against two C cables; SMOKE=1 for a short run
+bench: needs-build ## measures the switch against C cables and a Linux bridge; SMOKE=1 for a short run
 	@scripts/need run bench
 	$(RELEASE)
 	bench/run $(if $(SMOKE),--smoke)

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from .scenario import LENGTH_OF_A_LONG_PORT, LENGTH_OF_A_PORT
+
 BASELINE = "cable-uring"
 CONTROL = "cable-uring-control"
 SWITCH = "ringswitch"
@@ -30,12 +32,15 @@ def _size(count):
 class Contender:
     """A running contender; `with` ends it."""
 
-    def __init__(self, name, binaries, directory, case, send_buffer, ports, idle_ports=0):
+    def __init__(
+            self, name, binaries, directory, case, send_buffer, ports, idle_ports=0,
+            offloads=None):
         self.name = name
         self.binaries = binaries
         self.directory = Path(directory)
         self.case = case
         self.send_buffer = send_buffer
+        self.offloads = offloads  # of the ports, which are else all the same
         self.paths = [self.directory / f"p{i}.sock" for i in range(ports)]
         self.idle_paths = []
         if name == SWITCH:
@@ -105,6 +110,10 @@ class Contender:
         for path in self.paths + self.idle_paths:
             lines += [
                 "", "[[port]]", f'name = "{path.stem}"', 'type = "unixgram"', f'path = "{path}"']
+            if self.offloads:
+                offload = self.offloads[self.paths.index(path)]
+                longest = LENGTH_OF_A_LONG_PORT if offload == "raw" else LENGTH_OF_A_PORT
+                lines += [f'offload = "{offload}"', f"max_frame = {longest}"]
         configuration = self.directory / "switch.toml"
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return [self.binaries / SWITCH, "run", "--config", configuration]

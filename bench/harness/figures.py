@@ -3,6 +3,7 @@
 from statistics import median
 
 from .contenders import BASELINE
+from .scenario import STREAM_KINDS
 
 
 def spread(values, form="{:.2f}"):
@@ -21,15 +22,32 @@ def of(runs, name):
     return [run for run in runs if run["contender"] == name]
 
 
-def ratios(runs, name, value):
+def ratios(runs, name, value, baseline=BASELINE):
     """`value` of a contender by that of the baseline, round by round."""
-    base = {run["round"]: value(run) for run in of(runs, BASELINE)}
+    base = {run["round"]: value(run) for run in of(runs, baseline)}
     pairs = [(value(run), base.get(run["round"])) for run in of(runs, name)]
     return [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
 
 
+def _mistakes_of_streams(result):
+    found = []
+    runs = [run for case in result["cases"] for run in case["runs"]]
+    for run in runs + result.get("files", []):
+        who = f"{result['scenario']}: {run['contender']}: "
+        who += f"round {run['round'] + 1}" if "round" in run else "the file"
+        if run["checksum_errors"]:
+            found.append(f"{who}: {run['checksum_errors']} wrong checksums at the receiver")
+        if run["bytes"] == 0:
+            found.append(f"{who}: nothing was delivered")
+        if not run.get("is_equal", True):
+            found.append(f"{who}: not what was sent: {run['error'] or 'other bytes'}")
+    return found
+
+
 def mistakes(result):
     """Everything in a result that is wrong however fast it was."""
+    if result["kind"] in STREAM_KINDS:
+        return _mistakes_of_streams(result)
     found = []
     for case in result["cases"]:
         for run in case["runs"]:
@@ -40,4 +58,6 @@ def mistakes(result):
                     found.append(f"{who}: {run[key]} {key}")
             if run["delivered"] == 0:
                 found.append(f"{who}: nothing was delivered")
+            if run.get("beside") and run["beside"]["delivered"] == 0:
+                found.append(f"{who}: nothing of the flow beside it was delivered")
     return found

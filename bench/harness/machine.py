@@ -49,6 +49,18 @@ def process_cpu(pid):
     return precise if abs(precise - in_ticks) <= 0.05 + 0.02 * in_ticks else in_ticks
 
 
+def soft_interrupt_threads():
+    """The kernel's threads for soft interrupts: what networking puts off runs in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text().startswith("ksoftirqd/"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
 def process_memory(pid):
     """Resident KiB of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -75,6 +87,7 @@ def describe():
         "kernel": platform.release(),
         "net.core.wmem_max": _sysctl("net.core.wmem_max"),
         "net.unix.max_dgram_qlen": _sysctl("net.unix.max_dgram_qlen"),
+        "net.ipv4.tcp_congestion_control": _sysctl("net.ipv4.tcp_congestion_control"),
     }
 
 

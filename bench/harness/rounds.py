@@ -38,27 +38,34 @@ def idle_lines(scenario, paths):
 
 
 class Meter:
-    """CPU time of a contender, and of the rest of the machine, between two moments."""
+    """CPU time of a contender, and of the rest of the machine, between two moments. A contender
+    without a process, the kernel itself, uses none of its own."""
 
     def __init__(self, pid):
         self.pid = pid
         self.machine = machine.CpuTimes.now()
-        self.process = machine.process_cpu(pid)
-        self.memory = machine.process_memory(pid)
+        self.process, self.memory = self._look()
+
+    def _look(self):
+        if self.pid is None:
+            return 0.0, 0
+        return machine.process_cpu(self.pid), machine.process_memory(self.pid)
 
     def read(self, load_cpu):
-        process = machine.process_cpu(self.pid) - self.process
+        cpu, memory = self._look()
+        process = cpu - self.process
         times = machine.CpuTimes.now().since(self.machine)
         stolen = times.stolen / times.total if times.total > 0 else 0.0
         foreign = (times.busy - process - load_cpu) / times.total if times.total > 0 else 0.0
         return {
             "cpu_seconds": round(process, 6),
             "load_cpu_seconds": round(load_cpu, 6),
+            "machine_cpu_seconds": round(times.busy, 3),
             "stolen": round(stolen, 4),
             "foreign": round(max(0.0, foreign), 4),
             "is_disturbed": stolen > STEAL_LIMIT or foreign > FOREIGN_LIMIT,
-            "memory_kib": machine.process_memory(self.pid),
-            "memory_growth_kib": machine.process_memory(self.pid) - self.memory,
+            "memory_kib": memory,
+            "memory_growth_kib": memory - self.memory,
         }
 
 

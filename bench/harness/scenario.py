@@ -3,12 +3,17 @@
 import tomllib
 from dataclasses import dataclass, field
 
+from . import carriers
+
 DEFAULT_ROUNDS = 15
 DEFAULT_SECONDS = 2.0
 DEFAULT_SEND_BUFFER = 4 << 20
 
 LENGTH_OF_A_PORT = 1518
 LENGTH_OF_A_LONG_PORT = 65550
+KINDS = ("pairs", "independence", "mixed", "streams", "mixes")
+# Kinds that have two hosts with TCP, and contenders in their place of cases.
+STREAM_KINDS = ("streams", "mixes")
 
 
 class ScenarioError(Exception):
@@ -50,6 +55,17 @@ class Flow:
 
 
 @dataclass
+class Entry:
+    """A contender of streams. `carrier` and `ends` are those of carriers.py."""
+
+    name: str
+    carrier: str
+    ends: list
+    mtu: int = 0  # the scenario's
+    against: list = field(default_factory=list)  # contenders that it is divided by
+
+
+@dataclass
 class Scenario:
     name: str
     title: str
@@ -64,6 +80,12 @@ class Scenario:
     idle_macs: int = 0
     load: float = 0.25
     side_load: float = 0.1
+    contenders: list = field(default_factory=list)
+    mtu: int = 1500
+    queue: int = 10000
+    streams: int = 1
+    congestion: str = ""  # TCP's congestion control; empty: the machine's
+    file_bytes: int = 0   # of the file that --hash sends
 
     @property
     def idle_macs_per_port(self):
@@ -86,6 +108,23 @@ def _take(table, where, kind, renamed=None):
         raise ScenarioError(f"{where}: {error}") from None
 
 
+_END_OF_A_MIX = {"vnet": "tap-vnet"}
+
+
+def _check_contenders(where, scenario):
+    names = [entry.name for entry in scenario.contenders]
+    if not names or len(set(names)) < len(names):
+        raise ScenarioError(f"{where}: contenders with names of their own are needed")
+    for entry in scenario.contenders:
+        if isinstance(entry.ends, str):
+            entry.ends = [entry.ends, entry.ends]
+        _, ends = carriers.ALL.get(entry.carrier, (None, set()))
+        if len(entry.ends) != 2 or not set(entry.ends) <= ends:
+            raise ScenarioError(f"{where}: {entry.name}: {entry.carrier} with {entry.ends}")
+        if not set(entry.against) <= set(names):
+            raise ScenarioError(f"{where}: {entry.name}: against {entry.against}")
+
+
 def load(path):
     """Reads a scenario file."""
     with open(path, "rb") as file:
@@ -99,9 +138,16 @@ def load(path):
     table["endpoints"] = [_take(entry, where, Endpoint) for entry in table.pop("endpoint", [])]
     table["flows"] = [
         _take(entry, where, Flow, {"from": "from_"}) for entry in table.pop("flow", [])]
+    mix = table.pop("mix", [])
+    table["contenders"] = [_take(entry, where, Entry) for entry in table.pop("contender", [])]
+    table["contenders"] += [
+        Entry(f"{a} to {b}", "ringswitch", [_END_OF_A_MIX.get(end, end) for end in (a, b)])
+        for a in mix for b in mix]
     scenario = _take(table, where, Scenario)
-    if not scenario.cases:
+    if scenario.kind not in KINDS:
+        raise ScenarioError(f"{where}: kind = {scenario.kind!r} is none of {', '.join(KINDS)}")
+    if scenario.kind in STREAM_KINDS:
+        _check_contenders(where, scenario)
+    elif not scenario.cases:
         raise ScenarioError(f"{where}: no [[case]]")
-    if scenario.kind not in ("pairs", "independence"):
-        raise ScenarioError(f"{where}: kind = {scenario.kind!r} is neither pairs nor independence")
     return scenario

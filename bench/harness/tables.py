@@ -2,6 +2,7 @@
 
 from .contenders import BASELINE
 from .figures import cpu_per_frame, of, ratios, spread
+from .mixed import HEADERS as TCP_HEADERS
 
 
 def _row(cells):
@@ -40,11 +41,19 @@ def pairs(result):
     return _table(header, [row for case in result["cases"] for row in _pair_rows(case)])
 
 
-def _growth(runs, variant):
-    base = {run["round"]: run["delay_ns"]["p99"] for run in runs if run["variant"] == "detached"}
+def _growth(runs, variant, control="detached"):
+    base = {run["round"]: run["delay_ns"]["p99"] for run in runs if run["variant"] == control}
     return [
         (run["delay_ns"]["p99"] - base[run["round"]]) / 1e6
         for run in runs if run["variant"] == variant and run["round"] in base]
+
+
+def _variant_cells(own):
+    return [
+        str(sum(run["sent"] for run in own)), str(sum(run["lost"] for run in own)),
+        str(sum(run["reordered"] for run in own)),
+        spread([run["delay_ns"]["p50"] / 1e6 for run in own], "{:.3f}"),
+        spread([run["delay_ns"]["p99"] / 1e6 for run in own], "{:.3f}")]
 
 
 def independence(result):
@@ -53,10 +62,7 @@ def independence(result):
         for variant in dict.fromkeys(run["variant"] for run in case["runs"]):
             own = [run for run in case["runs"] if run["variant"] == variant]
             rows.append([
-                case["name"], variant, str(sum(run["sent"] for run in own)),
-                str(sum(run["lost"] for run in own)), str(sum(run["reordered"] for run in own)),
-                spread([run["delay_ns"]["p50"] / 1e6 for run in own], "{:.3f}"),
-                spread([run["delay_ns"]["p99"] / 1e6 for run in own], "{:.3f}"),
+                case["name"], variant, *_variant_cells(own),
                 spread(_growth(case["runs"], variant), "{:+.3f}"),
                 spread([run["memory_growth_kib"] for run in own], "{:.0f}"),
                 f"{sum(run['is_disturbed'] for run in own)} of {len(own)}",
@@ -67,11 +73,128 @@ def independence(result):
     return _table(header, rows)
 
 
+def _percent_lost_beside(case, run):
+    payload = run["beside"]["sent"] * (case["size"] - TCP_HEADERS)
+    return 100 * run["beside"]["lost_payload"] / payload if payload else 0.0
+
+
+def mixed(result):
+    rows = []
+    for case in result["cases"]:
+        for variant in dict.fromkeys(run["variant"] for run in case["runs"]):
+            own = [run for run in case["runs"] if run["variant"] == variant]
+            sides = [run for run in own if run["beside"]]
+            rows.append([
+                case["name"], variant, *_variant_cells(own),
+                *(spread(_growth(case["runs"], variant, control), "{:+.3f}")
+                  for control in ("off", "elsewhere")),
+                spread([run["delivered"] / run["seconds"] for run in own], "{:.0f}"),
+                spread(
+                    [run["beside"]["delivered"] / run["beside"]["seconds"] for run in sides],
+                    "{:.0f}"),
+                spread([_percent_lost_beside(case, run) for run in sides], "{:.2f}"),
+                f"{sum(run['is_disturbed'] for run in own)} of {len(own)}",
+            ])
+    header = [
+        "case", "flow that is cut up", "sent", "lost", "reordered", "p50 ms", "p99 ms",
+        "p99 above off ms", "p99 above elsewhere ms", "frames/s", "frames/s cut up",
+        "lost % cut up", "disturbed"]
+    return _table(header, rows)
+
+
+def _names(runs):
+    return list(dict.fromkeys(run["contender"] for run in runs))
+
+
+def _percent_resent(run):
+    return 100 * run["resent"] / run["segments"] if run["segments"] else 0.0
+
+
+def _losses(runs):
+    """What all runs lost together, by counter."""
+    total = {}
+    for run in runs:
+        for key, count in run["losses"].items():
+            total[key] = total.get(key, 0) + count
+    return ", ".join(f"{key} {count}" for key, count in sorted(total.items())) or "none"
+
+
+def _stream_rows(runs):
+    for name in _names(runs):
+        own = of(runs, name)
+        cpu = [run["cpu_per_gb"] for run in own if run["cpu_per_gb"] is not None]
+        machine_cpu = [run["machine_cpu_per_gb"] for run in own if run["machine_cpu_per_gb"]]
+        yield [
+            name, spread([run["gbits"] for run in own]), spread(cpu), spread(machine_cpu),
+            spread([_percent_resent(run) for run in own], "{:.3f}"),
+            f"{sum(run['resent'] for run in own)} of {sum(run['segments'] for run in own)}",
+            str(sum(run["resent_needlessly"] for run in own)), _losses(own),
+            str(sum(run["checksum_errors"] for run in own)),
+            f"{sum(run['is_disturbed'] for run in own)} of {len(own)}",
+        ]
+
+
+def _stream_ratios(runs):
+    for name in _names(runs):
+        for other in of(runs, name)[0].get("against", []):
+            if of(runs, other):
+                yield [
+                    name, other, spread(ratios(runs, name, lambda run: run["gbits"], other)),
+                    spread(ratios(runs, name, lambda run: run["cpu_per_gb"], other))]
+
+
+def _file_rows(files):
+    for entry in files:
+        outcome = "equal" if entry["is_equal"] else entry["error"] or "not equal"
+        yield [
+            entry["contender"], str(entry["bytes"]), outcome,
+            f"{entry['bytes'] * 8e-9 / entry['seconds']:.2f}",
+            f"{entry['resent']} of {entry['segments']}", _losses([entry]),
+            str(entry["checksum_errors"])]
+
+
+def streams(result):
+    runs = result["cases"][0]["runs"]
+    parts = [_table(
+        ["contender", "Gbit/s", "CPU s/GB", "machine's CPU s/GB", "resent %", "resent segments",
+         "of them needless", "losses by counter", "wrong checksums", "disturbed"],
+        _stream_rows(runs))]
+    if compared := list(_stream_ratios(runs)):
+        parts.append(_table(["contender", "of", "Gbit/s ratio", "CPU a GB ratio"], compared))
+    if result.get("files"):
+        parts.append(_table(
+            ["file through", "bytes", "SHA-256", "Gbit/s", "resent segments", "losses by counter",
+             "wrong checksums"], _file_rows(result["files"])))
+    return "\n\n".join(parts)
+
+
+def mixes(result):
+    """A grid of the medians above all else."""
+    runs = result["cases"][0]["runs"]
+    cells = {}
+    for run in runs:
+        cells.setdefault(tuple(run["ends"]), []).append(run)
+    sources, sinks = (list(dict.fromkeys(pair[i] for pair in cells)) for i in (0, 1))
+    grid = [
+        [source] + [
+            spread([run["gbits"] for run in cells[source, sink]]) + ", "
+            + spread([_percent_resent(run) for run in cells[source, sink]], "{:.3f} %")
+            if (source, sink) in cells else "-" for sink in sinks]
+        for source in sources]
+    header = ["Gbit/s, segments resent; from"] + [f"to {sink}" for sink in sinks]
+    return _table(header, grid) + "\n\n" + streams(result)
+
+
+_TABLES = {
+    "pairs": pairs, "independence": independence, "mixed": mixed, "streams": streams,
+    "mixes": mixes}
+
+
 def markdown(result):
     """A result as a section of Markdown."""
     facts = result["machine"]
     settings = result["settings"]
-    table = independence(result) if result["kind"] == "independence" else pairs(result)
+    table = _TABLES[result["kind"]](result)
     return "\n".join([
         f"### {result['title']}", "",
         f"{settings['rounds']} rounds of {settings['seconds']:g} s, {result['date']}, "
