@@ -40,12 +40,13 @@ class Setting:
 
 @dataclass
 class Link:
-    """A carrier that carries. `account()` says what was lost on the way, by counter, and may be
-    called once, when nothing is under way any more."""
+    """A carrier that carries. `losses()` says what it has dropped so far, by counter; `end()` ends
+    what can only say so at its end, and adds that."""
 
     children: list = field(default_factory=list)
     guests: dict = field(default_factory=dict)
-    account: object = dict
+    losses: object = dict
+    end: object = dict
 
     @property
     def pid(self):
@@ -84,7 +85,7 @@ def _guest_losses(guests):
         report = json.loads(child.stop())
         for direction in ("to_switch", "from_switch"):
             for key, count in report[direction].items():
-                if key.startswith("dropped") and count:
+                if key.startswith("dropped"):
                     losses[f"attach-{role}.{direction}.{key}"] = count
     return losses
 
@@ -135,12 +136,11 @@ def ringswitch(setting):
             setting.directory))
         guests = _join_guests(setting, stack, child, paths)
 
-        def account():
+        def losses():
             drops = _status(setting)["totals"]["drops"]
-            losses = {f"ringswitch.{reason}": count for reason, count in drops.items() if count}
-            return losses | _guest_losses(guests)
+            return {f"ringswitch.{reason}": count for reason, count in drops.items()}
 
-        yield Link([child], guests, account)
+        yield Link([child], guests, losses, lambda: _guest_losses(guests))
 
 
 @contextmanager
@@ -155,11 +155,10 @@ def cable_tap(setting):
             network.configure(
                 setting.lab[role], DEVICE, ADDRESSES[role], setting.mtu, setting.queue)
 
-        def account():
-            failed = json.loads(child.stop().splitlines()[-1])["failed"]
-            return {"cable-tap.failed": failed} if failed else {}
+        def end():
+            return {"cable-tap.failed": json.loads(child.stop())["failed"]}
 
-        yield Link([child], account=account)
+        yield Link([child], end=end)
 
 
 @contextmanager
@@ -174,14 +173,13 @@ def cable_uring(setting):
         child = stack.enter_context(Child("cable-uring", command, setting.directory))
         guests = _join_guests(setting, stack, child, paths)
 
-        def account():
+        def end():
             losses = _guest_losses(guests)
             counts = json.loads(child.stop())
             return losses | {
-                f"cable-uring.{key}": counts[key]
-                for key in ("dropped", "failed", "cut") if counts[key]}
+                f"cable-uring.{key}": counts[key] for key in ("dropped", "failed", "cut")}
 
-        yield Link([child], guests, account)
+        yield Link([child], guests, end=end)
 
 
 @contextmanager

@@ -213,14 +213,13 @@ def counters(name):
 
 
 def device_drops(name):
-    """Frames that the devices of a namespace dropped, by device and direction; zeros left out."""
+    """Frames that the devices of a namespace dropped, by device and direction."""
     found = {}
     for link in json.loads(_ip("-netns", name, "-json", "-statistics", "link", "show")):
         for direction in ("tx", "rx"):
             counts = link.get("stats64", {}).get(direction, {})
             for key in ("dropped", "errors"):
-                if counts.get(key):
-                    found[f"{link['ifname']}.{direction}_{key}"] = counts[key]
+                found[f"{link['ifname']}.{direction}_{key}"] = counts.get(key, 0)
     return found
 
 

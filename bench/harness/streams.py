@@ -66,20 +66,17 @@ def _measure(scenario, lab, link, directory, seconds):
 
 
 def _difference(after, before):
-    return {key: after[key] - before[key] for key in after}
+    return {key: count - before.get(key, 0) for key, count in after.items()}
 
 
-def _account(lab, roles, link, counts, backlog):
-    """Everything that was lost, by counter. Ends the carrier's guests."""
-    losses = {
-        f"{role}.{key}": counts[role][key]
-        for role in ROLES for key in network.LOSS_COUNTERS if counts[role][key]}
-    for role in roles:
-        for key, count in network.device_drops(lab[role]).items():
-            losses[f"{role}.{key}"] = count
-    if dropped := network.backlog_drops() - backlog:
-        losses["cpu.backlog"] = dropped
-    return losses | link.account()
+def _losses(lab, link):
+    """Everything that was lost until now, by counter."""
+    losses = {"cpu.backlog": network.backlog_drops(), **link.losses()}
+    for role, name in lab.names.items():
+        counts = network.counters(name)
+        losses |= {f"{role}.{key}": counts[key] for key in network.LOSS_COUNTERS}
+        losses |= {f"{role}.{key}": count for key, count in network.device_drops(name).items()}
+    return losses
 
 
 def _through(contender, scenario, binaries, work):
@@ -98,11 +95,13 @@ def _through(contender, scenario, binaries, work):
                 lab, binaries, directory, contender.ends, contender.mtu, scenario.queue,
                 scenario.send_buffer)))
             network.await_reach(lab["a"], ADDRESSES["b"], link.check)
-            backlog = network.backlog_drops()
+            # What got lost before the last guest had joined is nobody's loss.
+            lost_before = _losses(lab, link)
             before = {role: network.counters(lab[role]) for role in ROLES}
             figures = work(lab, link, directory)
             counts = {
                 role: _difference(network.counters(lab[role]), before[role]) for role in ROLES}
+            losses = _difference(_losses(lab, link), lost_before) | link.end()
             total = {key: sum(counts[role][key] for role in ROLES) for key in counts["a"]}
             return {
                 **figures,
@@ -110,7 +109,7 @@ def _through(contender, scenario, binaries, work):
                 "resent": total["Tcp.RetransSegs"],
                 "resent_needlessly": total["TcpExt.TCPDSACKRecv"],
                 "checksum_errors": total["Tcp.InCsumErrors"] + total["Udp.InCsumErrors"],
-                "losses": _account(lab, roles, link, counts, backlog),
+                "losses": {key: count for key, count in losses.items() if count},
                 "hosts": counts,
             }
     finally:

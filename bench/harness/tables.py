@@ -177,11 +177,11 @@ def mixes(result):
     sources, sinks = (list(dict.fromkeys(pair[i] for pair in cells)) for i in (0, 1))
     grid = [
         [source] + [
-            spread([run["gbits"] for run in cells[source, sink]]) + ", "
-            + spread([_percent_resent(run) for run in cells[source, sink]], "{:.3f} %")
+            spread([run["gbits"] for run in cells[source, sink]]) + "; "
+            + spread([_percent_resent(run) for run in cells[source, sink]], "{:.3f}")
             if (source, sink) in cells else "-" for sink in sinks]
         for source in sources]
-    header = ["Gbit/s, segments resent; from"] + [f"to {sink}" for sink in sinks]
+    header = ["Gbit/s; resent %"] + [f"to {sink}" for sink in sinks]
     return _table(header, grid) + "\n\n" + streams(result)
 
 
