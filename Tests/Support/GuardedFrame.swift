@@ -3,36 +3,45 @@ public import SwitchCore
 
 /// One frame with its virtio header in memory whose end, or begin, no access survives.
 public final class GuardedFrame {
-    /// Which of its ends lies at the forbidden page.
+    /// What watches over its ends.
     public enum Placement: Sendable, CaseIterable {
-        /// The byte behind the frame cannot be read.
+        /// The byte behind the frame lies on a page that cannot be touched.
         case end
-        /// The byte before the header cannot be read.
+        /// The byte before the header does.
         case start
+        /// Both ends are those of an allocation: for the address sanitizer.
+        case heap
     }
 
     /// The frame's first byte; the header lies before it.
     public let address: UnsafeMutableRawPointer
     /// Bytes of the frame.
     public let length: Int
-    private let mapping: UnsafeMutableRawPointer
-    private let mappingLength: Int
+    /// The pages around it, unless it lies on the heap.
+    private let mapping: UnsafeMutableRawBufferPointer?
 
     /// Copies a frame, and writes the header before it.
     public init(
         _ bytes: [UInt8], header: VirtioNetHeader = VirtioNetHeader(),
         at placement: Placement = .end
     ) {
-        let page = 4096
-        let room = (bytes.count + VirtioNetHeader.length + page - 1) / page * page
-        mappingLength = room + 2 * page
-        mapping = mmap(nil, mappingLength, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        precondition(mapping != MAP_FAILED)
-        precondition(mprotect(mapping + page, room, PROT_READ | PROT_WRITE) == 0)
         length = bytes.count
-        switch placement {
-        case .end: address = mapping + page + room - bytes.count
-        case .start: address = mapping + page + VirtioNetHeader.length
+        if placement == .heap {
+            mapping = nil
+            address =
+                .allocate(byteCount: VirtioNetHeader.length + length, alignment: 1)
+                + VirtioNetHeader.length
+        } else {
+            let page = 4096
+            let room = (length + VirtioNetHeader.length + page - 1) / page * page
+            let size = room + 2 * page
+            let start = mmap(nil, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            guard let start, start != MAP_FAILED,
+                mprotect(start + page, room, PROT_READ | PROT_WRITE) == 0
+            else { fatalError("no memory for a frame: errno \(errno)") }
+            mapping = UnsafeMutableRawBufferPointer(start: start, count: size)
+            let first = start + page
+            address = first + (placement == .end ? room - length : VirtioNetHeader.length)
         }
         bytes.withUnsafeBytes {
             if let base = $0.baseAddress { address.copyMemory(from: base, byteCount: $0.count) }
@@ -40,7 +49,13 @@ public final class GuardedFrame {
         header.store(before: address)
     }
 
-    deinit { munmap(mapping, mappingLength) }
+    deinit {
+        if let mapping {
+            munmap(mapping.baseAddress, mapping.count)
+        } else {
+            (address - VirtioNetHeader.length).deallocate()
+        }
+    }
 
     /// The frame as it is now.
     public var bytes: [UInt8] {
@@ -73,9 +88,12 @@ extension VirtioNetHeader {
 
 extension Segmentation {
     /// All segments, headers and payload, as they would be sent.
-    public func segments(of frame: GuardedFrame) -> [[UInt8]] {
+    public func segments(
+        of frame: GuardedFrame, at placement: GuardedFrame.Placement = .end
+    ) -> [[UInt8]] {
         (0..<count).map { index in
-            let scratch = GuardedFrame([UInt8](repeating: 0xEE, count: headerLength))
+            let scratch = GuardedFrame(
+                [UInt8](repeating: 0xEE, count: headerLength), at: placement)
             writeHeader(of: index, frame: frame.address, to: scratch.address)
             let (offset, length) = payload(of: index)
             return scratch.bytes

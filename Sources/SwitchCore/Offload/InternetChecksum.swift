@@ -75,11 +75,11 @@ enum InternetChecksum {
     }
 
     /// The sum in 16 bits; zero only if every summand was.
+    /// - Precondition: `sum` < 2^48: three steps are enough. 64 KiB sum up to less than 2^47.
     @inline(__always)
     @_noLocks
     static func fold(_ sum: UInt64) -> UInt16 {
         var folded = (sum & 0xFFFF_FFFF) &+ (sum >> 32)
-        folded = (folded & 0xFFFF) &+ (folded >> 16)
         folded = (folded & 0xFFFF) &+ (folded >> 16)
         folded = (folded & 0xFFFF) &+ (folded >> 16)
         return UInt16(truncatingIfNeeded: folded)

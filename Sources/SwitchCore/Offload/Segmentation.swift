@@ -76,8 +76,7 @@ public struct Segmentation: Sendable {
     public init?(_ frame: UnsafeRawPointer, length: Int, mtu: Int, maxFrame: Int) {
         let header = VirtioNetHeader.load(before: frame)
         guard let layout = PacketLayout(frame, length: length),
-            layout.payload <= Segmentation.headerLengthMax,
-            !header.needsChecksum || Int(header.checksumStart) == layout.transport
+            layout.payload <= Segmentation.headerLengthMax
         else { return nil }
         let payloadLength = layout.end &- layout.payload
         var size = layout.payloadMax(mtu: mtu, maxFrame: maxFrame)

@@ -7,7 +7,6 @@ import Testing
 /// Frames lie at the edge of a page that cannot be touched, so that every step outside ends the
 /// run.
 @Suite struct OffloadRobustnessTests {
-    /// Does everything with a frame that the switch may do.
     private func exercise(
         _ bytes: [UInt8], _ header: VirtioNetHeader, using generator: inout SeededGenerator,
         _ note: Comment
@@ -15,31 +14,21 @@ import Testing
         let mtu = [0, 40, 60, 576, 1500, 65_535].randomElement(using: &generator)!
         let maxFrame = mtu + Int.random(in: 0...30, using: &generator)
         for placement in GuardedFrame.Placement.allCases {
-            let raw = GuardedFrame(bytes, header: header, at: placement)
-            inspectRaw(raw.address, length: raw.length)
-            checkCut(raw, mtu: mtu, maxFrame: maxFrame, note)
-            let vnet = GuardedFrame(bytes, header: header, at: placement)
-            guard inspectVnet(vnet.address, length: vnet.length, maxFrame: 9000) == .fine else {
-                continue
+            let properties = OffloadProperties(
+                mtu: mtu, maxFrame: maxFrame, placement: placement)
+            #expect(throws: Never.self, note) {
+                try properties.checkRaw(bytes, header: header)
+                try properties.checkVnet(bytes, header: header)
             }
-            checkCut(vnet, mtu: mtu, maxFrame: maxFrame, note)
         }
     }
 
-    private func checkCut(_ frame: GuardedFrame, mtu: Int, maxFrame: Int, _ note: Comment) {
-        let copy = GuardedFrame(frame.bytes, header: frame.header, at: .end)
-        _ = fitForVnet(copy.address, length: copy.length, mtu: mtu, maxFrame: maxFrame)
-        completeChecksum(copy.address, length: copy.length)
-        #expect(!copy.header.needsChecksum, note)
-        guard
-            let cut = Segmentation(
-                frame.address, length: frame.length, mtu: mtu, maxFrame: maxFrame)
-        else { return }
-        #expect(cut.count <= Segmentation.countMax, note)
-        #expect(cut.headerLength <= Segmentation.headerLengthMax, note)
-        let segments = cut.segments(of: frame)
-        let lengthMax = segments.map(\.count).max()!
-        #expect(lengthMax <= maxFrame, note)
+    @Test(arguments: Seeds.list(300)) func `whole packets do no harm`(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var packet = PacketBuilder.random(using: &generator)
+        packet.payload = Array(packet.payload.prefix(3000))
+        let header = packet.vnetHeader(gsoSize: Int.random(in: 1...2000, using: &generator))
+        exercise(packet.bytes, header, using: &generator, "RINGSWITCH_SEED=\(seed)")
     }
 
     @Test(arguments: Seeds.list(400)) func `damaged packets do no harm`(seed: UInt64) {
@@ -81,6 +70,37 @@ import Testing
         header.checksumStart = generator.word() & 0xFF
         header.checksumOffset = generator.word() & 0x1F
         exercise(bytes, header, using: &generator, note)
+    }
+
+    /// So that every header in turn is what ends at the frame's end, once with lengths that say so.
+    @Test(arguments: [PacketBuilder.Transport.tcp, .udp], 0...2)
+    func `a packet cut off anywhere does no harm`(
+        transport: PacketBuilder.Transport, tagCount: Int
+    ) {
+        var generator = SeededGenerator(seed: 1)
+        var packet = PacketBuilder()
+        packet.transport = transport
+        packet.checksum = .partial
+        packet.tags = Array(repeating: (0x8100, 1), count: tagCount)
+        packet.payload = [1, 2, 3]
+        for isIPv6 in [false, true] {
+            packet.isIPv6 = isIPv6
+            packet.networkOptions = [1, 1, 1, 1]
+            packet.extensions = [0, 43, 60].map {
+                .init(number: $0, content: [4, 1] + Array(repeating: 0, count: 20))
+            }
+            let field = packet.network + (isIPv6 ? 4 : 2)
+            let bytes = packet.bytes
+            for length in 0..<bytes.count {
+                var prefix = Array(bytes.prefix(length))
+                let note: Comment = "length \(length), IPv6 \(isIPv6)"
+                exercise(prefix, packet.vnetHeader(gsoSize: 1), using: &generator, note)
+                let packetLength = length - packet.network - (isIPv6 ? 40 : 0)
+                guard field + 2 <= length, packetLength >= 0 else { continue }
+                prefix.store(wire: UInt16(packetLength), at: field)
+                exercise(prefix, packet.vnetHeader(gsoSize: 1), using: &generator, note)
+            }
+        }
     }
 
     @Test func `headers full of ones do no harm`() {

@@ -135,13 +135,14 @@ import Testing
         #expect(plan(frame, mtu: 0, maxFrame: 0) == nil)
     }
 
-    /// A checksum that someone else must complete, but not that of this TCP or UDP header: one
-    /// inside a tunnel.
-    @Test func `a checksum to complete elsewhere in the frame forbids cutting`() {
-        let packet = packet(.tcp, payload: 1000)
-        let frame = GuardedFrame(
-            packet.bytes,
-            header: VirtioNetHeader(flags: 1, checksumStart: 60, checksumOffset: 16))
+    /// Whoever sends a plain frame means it to be one frame; so does a tunnel whose inner checksum
+    /// is left to others.
+    @Test func `a frame that came whole stays whole`() {
+        var packet = packet(.tcp, payload: 1000)
+        packet.checksum = .complete
+        #expect(plan(GuardedFrame(packet.bytes), mtu: 576) == nil)
+        let tunnel = VirtioNetHeader(flags: 1, checksumStart: 60, checksumOffset: 16)
+        let frame = GuardedFrame(packet.bytes, header: tunnel)
         #expect(inspectVnet(frame.address, length: frame.length, maxFrame: 1518) == .fine)
         #expect(plan(frame, mtu: 576) == nil)
     }
