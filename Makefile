@@ -37,7 +37,7 @@ demo: build ## real TCP between two isolated hosts through the switch; nothing i
 	.build/release/ringswitch demo
 
 .PHONY: test
-test: test-debug test-imports test-whole test-release test-budgets test-tsan test-asan
+test: test-debug test-imports test-whole test-release test-budgets test-tsan test-asan fuzz-smoke
 test: smoke ## everything below, in this order
 
 .PHONY: test-debug
@@ -80,6 +80,14 @@ test-tsan: needs-build ## what several threads touch, under the thread sanitizer
 test-asan: needs-test ## removal of ports under fire, under the address sanitizer
 	@ASAN_OPTIONS=detect_leaks=0 $(STEP) "tests, address sanitizer" 15m scripts/swift-test \
 	    --sanitize=address --scratch-path .build-asan --filter '$(MEMORY_TESTS)'
+
+.PHONY: fuzz-smoke
+fuzz-smoke: needs-build ## half a minute of fuzzing what is done to large frames and checksums
+	@$(STEP) "fuzzing, half a minute" 10m scripts/fuzz --seconds 30
+
+.PHONY: fuzz
+fuzz: needs-build ## ten minutes of the same; `scripts/fuzz FILE` repeats a finding
+	@$(STEP) "fuzzing, ten minutes" 20m scripts/fuzz --seconds 600
 
 .PHONY: smoke
 smoke: build ## the release binary starts, explains itself, and does its main job once
