@@ -31,6 +31,7 @@ enum AttachmentHints {
             A namespace, to try it:  \
             ringswitch attach \(first.path) --address 192.168.127.2/24 -- bash
 
+            Guests with offloads need a port with offload = "raw", which takes a configuration file.
             Give every machine a MAC address of its own. \
             `ringswitch status` shows who is attached; Ctrl-C ends the switch.
             """
