@@ -18,6 +18,7 @@
 
 import CShimsSystem
 import Glibc
+import SwitchCore
 import Synchronization
 
 /// The guest's data path.
@@ -164,14 +165,16 @@ struct FrameBatch: ~Copyable {
 
         /// Frames as the device's MTU makes them. 64 of 1514 bytes stay in the cache.
         static func whole(mtu: Int) -> Shape {
-            // A frame's own header, and a VLAN tag that the MTU does not count.
-            Shape(count: 64, capacity: UInt32(mtu + 14 + 4), header: 0)
+            // The MTU counts neither the frame's own header nor a VLAN tag.
+            let capacity = mtu + FrameHeader.lengthMin + FrameHeader.tagLength
+            return Shape(count: 64, capacity: UInt32(capacity), header: 0)
         }
 
         /// Frames of a libkrun guest with offloading, whatever its MTU; 64 of them would be read
         /// from cold memory.
         static let offloaded = Shape(
-            count: 16, capacity: 65550, header: UInt32(CSHIMS_TAP_HEADER_LENGTH))
+            count: 16, capacity: UInt32(Offload.superframeLengthMax),
+            header: UInt32(CSHIMS_TAP_HEADER_LENGTH))
     }
 
     let pointer: OpaquePointer

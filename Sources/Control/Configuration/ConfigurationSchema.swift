@@ -1,3 +1,5 @@
+internal import SwitchCore
+
 /// Every key of the configuration: name, type and range, default, meaning.
 ///
 /// Reading, writing, the reference in the README and what a reload may change all follow from these
@@ -54,7 +56,7 @@ enum ConfigurationSchema {
                 + "header says. `raw` (`unixgram` only): the same without a header, for libkrun "
                 + "guests with offloading and for no other."),
         .init(
-            "max_frame", \.maxFrame, .size(64...65550),
+            "max_frame", \.maxFrame, .size(64...Offload.superframeLengthMax),
             default: .described(
                 "`1518`; with `offload = \"raw\"` `65550`; on a `tap` port `mtu` + 18"),
             "Longest frame that enters or leaves the port: payload + 14, + 4 with a VLAN tag, no "

@@ -22,13 +22,8 @@ struct PortResolver {
     /// next power of two and a header (4352 for 3776 bytes, 69888 for 65550), and takes the next
     /// frame only while there is room.
     static let sendBufferReserve = 8 << 10
-    /// What a frame adds to its payload: addresses and EtherType (IEEE 802.3), and a VLAN tag.
-    static let headerLength = 14, tagLength = 4
-    /// Longest frame of a libkrun guest with offloading (MAX_BUFFER_SIZE in its virtio-net device,
-    /// less the virtio header).
-    static let rawFrameMax = 65550
     /// What a queued frame of a `vnet` port may take: the longest, not yet cut up, with its header.
-    static let vnetFrameMax = 65550 + 12
+    static let vnetFrameMax = Offload.superframeLengthMax + VirtioNetHeader.length
     /// Least MTU of a link that carries IPv6 (RFC 8200, section 5).
     static let ipv6LeastMTU = 1280
 
@@ -129,12 +124,12 @@ struct PortResolver {
                 port)
         }
         guard port.type == .tap, let mtu = settings.mtu, !port.isInvalid("mtu") else { return }
-        if maxFrame < mtu + Self.headerLength {
+        if maxFrame < mtu + FrameHeader.lengthMin {
             let place = port.place(of: "max_frame", "mtu")
             report(
                 place.problem(
                     "max_frame \(maxFrame) is too small for mtu \(mtu)",
-                    allowed: "at least mtu + 14 = \(mtu + Self.headerLength)"), port)
+                    allowed: "at least mtu + 14 = \(mtu + FrameHeader.lengthMin)"), port)
         }
         if mtu < Self.ipv6LeastMTU, let address = settings.addresses?.first(where: \.isIPv6) {
             let place = port.place(of: "mtu", "address")
@@ -308,10 +303,8 @@ extension PortSettings {
     /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs;
     /// where the peer cuts nothing up, what it may send.
     private var defaultMaxFrame: Int {
-        if type == .tap, let mtu {
-            return mtu + PortResolver.headerLength + PortResolver.tagLength
-        }
-        return offload == .raw ? PortResolver.rawFrameMax : 1518
+        if type == .tap, let mtu { return mtu + FrameHeader.lengthMin + FrameHeader.tagLength }
+        return offload == .raw ? Offload.superframeLengthMax : 1518
     }
 }
 
