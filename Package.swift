@@ -100,6 +100,8 @@ let package = Package(
             name: "cable-uring", path: "bench/baseline/uring",
             linkerSettings: [.linkedLibrary("uring")]),
         .executableTarget(name: "cable-mmsg", path: "bench/baseline/mmsg"),
-        .executableTarget(name: "cable-tap", path: "bench/baseline/tap"),
+        .executableTarget(
+            name: "cable-tap", path: "bench/baseline/tap", linkerSettings: [.linkedLibrary("uring")]
+        ),
     ]
 )

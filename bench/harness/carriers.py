@@ -144,9 +144,9 @@ def ringswitch(setting):
 
 
 @contextmanager
-def cable_tap(setting):
+def cable_tap(setting, *options):
     places = [f"{setting.lab[role]}:{DEVICE}" for role in ROLES]
-    options = ["--vnet"] if setting.ends == ["tap-vnet"] * 2 else []
+    options += ("--vnet",) if setting.ends == ["tap-vnet"] * 2 else ()
     with Child(
             "cable-tap", [setting.binaries / "cable-tap", *options, *places],
             setting.directory) as child:
@@ -196,6 +196,8 @@ def bridge(setting):
 ALL = {
     "ringswitch": (ringswitch, {"tap-vnet", "tap-none", "raw", "none"}),
     "cable-tap": (cable_tap, {"tap-vnet", "tap-none"}),
+    "cable-tap-uring": (
+        lambda setting: cable_tap(setting, "--uring"), {"tap-vnet", "tap-none"}),
     "cable-uring": (cable_uring, {"raw", "none"}),
     "bridge": (bridge, {"veth-offload", "veth-none"}),
 }
@@ -203,5 +205,5 @@ ALL = {
 
 def programs(carrier, ends):
     """The binaries that a carrier needs."""
-    wanted = set() if carrier == "bridge" else {carrier}
+    wanted = {"bridge": set(), "cable-tap-uring": {"cable-tap"}}.get(carrier, {carrier})
     return wanted | ({"ringswitch"} if set(ends) & set(GUEST_ENDS) else set())
