@@ -12,6 +12,7 @@ VARIANTS = ["off", "elsewhere", "beside"]
 OFFLOADS = ["raw", "raw", "raw", "none"]  # of the ports a, b, c, d
 LONGEST_SEGMENT = 1518
 HEADERS = 54     # of a frame of the load generator that has the shape of TCP
+MOST_RUNS = 3
 LEAD_SECONDS = 0.5  # by which the flow beside begins earlier and ends later
 
 
@@ -62,20 +63,25 @@ def _side_figures(report, case):
     }
 
 
+def _rate_alone(scenario, case, seconds, binaries, start, read):
+    """The most of some runs of a flow alone, in frames a second: a slow moment is not its limit."""
+    best = 0.0
+    for _ in range(MOST_RUNS):
+        with _switch(scenario, case, binaries) as switch:
+            with start(binaries, switch, case, f"rate=max duration={seconds}") as load:
+                load.ready()
+                load.go()
+                figures = read(load.result(seconds + 60))
+        best = max(best, figures["delivered"] / figures["seconds"])
+    return best
+
+
 def measure_most(scenario, case, seconds, binaries):
-    """Frames a second that the pair gets across alone, and those that the other flow does."""
-    flow = f"rate=max duration={seconds}"
-    with _switch(scenario, case, binaries) as switch:
-        with _pair(binaries, switch, case, flow) as load:
-            load.ready()
-            load.go()
-            pair = load_figures(load.result(seconds + 60))
-    with _switch(scenario, case, binaries) as switch:
-        with _beside(binaries, switch, case, flow) as load:
-            load.ready()
-            load.go()
-            side = _side_figures(load.result(seconds + 60), case)
-    return pair["delivered"] / pair["seconds"], side["delivered"] / side["seconds"]
+    """What the pair gets across when nothing is beside it, and the other flow the same."""
+    return (
+        _rate_alone(scenario, case, seconds, binaries, _pair, load_figures),
+        _rate_alone(
+            scenario, case, seconds, binaries, _beside, lambda report: _side_figures(report, case)))
 
 
 def _run_variant(variant, scenario, case, rates, seconds, binaries):

@@ -8,7 +8,6 @@ import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -48,7 +47,7 @@ def _enter(descriptor):
 
 @contextmanager
 def inside(name):
-    """Moves the calling thread into a namespace. What is opened or started meanwhile stays there."""
+    """Moves the calling thread into a namespace; what is opened or started there stays there."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         there = os.open(NAMES / name, os.O_RDONLY | os.O_CLOEXEC)

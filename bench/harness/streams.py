@@ -17,7 +17,7 @@ SETTLE_SECONDS = 60  # beyond the stream itself
 
 
 class _Helpers:
-    """CPU time of what belongs to a run and is not the carrier: guests' copiers, soft interrupts."""
+    """CPU time of what belongs to a run beside the carrier: guests' copiers, soft interrupts."""
 
     def __init__(self, link):
         self.pids = [*link.guest_pids, *machine.soft_interrupt_threads()]
