@@ -1,8 +1,8 @@
 // Fuzzing of what is done to frames of strangers: inspection, checksums, fitting, cutting.
 //
 // libFuzzer calls `fuzzOne` with bytes that it varies; `scripts/fuzz` builds and runs it. What must
-// hold is said in Tests/Support/OffloadProperties.swift; that nothing outside of the frame, its header
-// and the memory for headers is touched, the address sanitizer sees.
+// hold is said in Tests/Support/OffloadProperties.swift; that nothing outside of the frame, its
+// header and the memory for headers is touched, the address sanitizer sees.
 //
 //      byte  0   mtu, 2 bytes             of the egress; all numbers in network byte order
 //      byte  2   longest frame, 1 byte    as what it is more than the mtu
