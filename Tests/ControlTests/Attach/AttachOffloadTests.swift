@@ -145,6 +145,7 @@ struct AttachOffloadDeviceTests {
         let script = """
             use Socket;
             $| = 1;
+            alarm 20;
             socket(my $s, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
             bind($s, pack_sockaddr_in(9, INADDR_ANY)) or die "bind: $!";
             print "ready\\n";
