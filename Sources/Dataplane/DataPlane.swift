@@ -29,7 +29,7 @@ public struct DataPlaneSettings: Sendable {
     /// Settings with the defaults of the configuration.
     public init(
         workers: Int = 1, processors: [Int] = [], portCapacity: Int = 1024, macLimit: Int = 16384,
-        macAgeingSeconds: UInt32 = 300, handoverBytes: Int = 1 << 20
+        macAgeingSeconds: UInt32 = 300, handoverBytes: Int = 4 << 20
     ) {
         self.workers = workers
         self.processors = processors

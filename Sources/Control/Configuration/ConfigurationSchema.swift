@@ -63,7 +63,8 @@ enum ConfigurationSchema {
                 + "FCS. With `vnet` a frame that is still to be cut up counts as its segments. A "
                 + "`tap` port needs at least `mtu` + 14."),
         .init(
-            "queue_bytes", \.queueBytes, .size(0...(256 << 20)), default: .value(1 << 20),
+            "queue_bytes", \.queueBytes, .size(0...(256 << 20)),
+            default: .described("`1MiB`; with `offload = \"raw\"` or `\"vnet\"` `4MiB`"),
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
                 + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
         .init(

@@ -290,7 +290,7 @@ import Testing
                 type = "tap"
                 offload = "vnet"
                 max_frame = 1518
-                queue_bytes = "1MiB"
+                queue_bytes = "4MiB"
                 queue_delay = "5ms"
                 device = "rs0"
                 address = []
