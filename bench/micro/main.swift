@@ -6,6 +6,9 @@
 //     duplex    two stations send to each other, frame by frame in turns
 //     stations  64 ports, 10,000 stations, every frame to another one
 //     flood     broadcasts between four ports
+//     inspect, checksum, segment, cut, fit
+//               not `classify` but one step of what large frames and partial checksums need
+//               (Offload.swift)
 //     plane     not `classify` alone but the whole turn of a worker, over io_uring (Plane.swift)
 //
 // `scripts/instructions` counts user instructions per frame of all but `plane`, which callgrind
@@ -87,8 +90,11 @@ if name == "plane" {
     time = try ContinuousClock().measure { checksum = try runPlane(frameCount: frameCount) }
 } else if let scenario = Scenario.all[name] {
     time = ContinuousClock().measure { checksum = run(scenario, frameCount: frameCount) }
+} else if let scenario = offloadScenarios[name] {
+    time = ContinuousClock().measure { checksum = scenario(frameCount) }
 } else {
-    fatalError("unknown scenario \(name); there are \(Scenario.all.keys.sorted()) and plane")
+    let names = (Array(Scenario.all.keys) + offloadScenarios.keys).sorted()
+    fatalError("unknown scenario \(name); there are \(names) and plane")
 }
 let parts = time.components
 let nanoseconds = Double(parts.seconds) * 1e9 + Double(parts.attoseconds) / 1e9

@@ -112,9 +112,18 @@ public func inspectRaw(_ frame: UnsafeMutableRawPointer, length: Int) {
                 header.checksumStart = UInt16(truncatingIfNeeded: layout.transport)
                 header.checksumOffset = UInt16(truncatingIfNeeded: layout.checksumOffset)
             } else {
-                storeChecksum(frame, from: layout.transport, to: layout.end, field: field)
+                completePadded(frame, layout)
             }
         }
     }
     header.store(before: frame)
+}
+
+/// Completes a partial checksum that no header could describe.
+@inline(never)
+@_noLocks
+private func completePadded(_ frame: UnsafeMutableRawPointer, _ layout: PacketLayout) {
+    storeChecksum(
+        frame, from: layout.transport, to: layout.end,
+        field: layout.transport &+ layout.checksumOffset)
 }

@@ -23,12 +23,18 @@ enum InternetChecksum {
         var left = count
         var total: UInt64 = 0
         if left >= 64 { total = sumBlocks(&next, &left) }
-        while left >= 8 {
-            let word = next.loadUnaligned(as: UInt64.self)
-            total &+= word & 0xFFFF_FFFF
-            total &+= word >> 32
+        // What is left is a sum of powers of two. A loop would be vectorised, and for nothing.
+        if left & 32 != 0 {
+            total &+= sum16(next) &+ sum16(next + 16)
+            next += 32
+        }
+        if left & 16 != 0 {
+            total &+= sum16(next)
+            next += 16
+        }
+        if left & 8 != 0 {
+            total &+= sum8(next)
             next += 8
-            left &-= 8
         }
         if left & 4 != 0 {
             total &+= UInt64(next.loadUnaligned(as: UInt32.self))
@@ -42,6 +48,19 @@ enum InternetChecksum {
             total &+= UInt64(UInt16(bigEndian: UInt16(next.load(as: UInt8.self)) << 8))
         }
         return total
+    }
+
+    @inline(__always)
+    @_noLocks
+    private static func sum8(_ bytes: UnsafeRawPointer) -> UInt64 {
+        let word = bytes.loadUnaligned(as: UInt64.self)
+        return word & 0xFFFF_FFFF &+ word >> 32
+    }
+
+    @inline(__always)
+    @_noLocks
+    private static func sum16(_ bytes: UnsafeRawPointer) -> UInt64 {
+        sum8(bytes) &+ sum8(bytes + 8)
     }
 
     /// The sum of all whole blocks of 64 bytes, of which there is at least one.

@@ -61,9 +61,21 @@ final class KernelHost {
         ] {
             try Self.ip(line)
         }
+        try awaitAddress()
     }
 
     deinit { close(device) }
+
+    /// Waits for the IPv6 address, whose route the kernel adds in its own time.
+    private func awaitAddress() throws {
+        for _ in 0..<5000 {
+            let routes = try String(
+                contentsOfFile: "/proc/thread-self/net/ipv6_route", encoding: .utf8)
+            if routes.contains("fd000000000000000000000000000002 80") { return }
+            poll(nil, 0, 1)
+        }
+        throw Failure(description: "the IPv6 address never comes up")
+    }
 
     /// Runs `ip`, in the namespace of this thread.
     private static func ip(_ arguments: String) throws {
