@@ -56,10 +56,8 @@ struct SimulatedBackend: WorkerBackend {
     ) -> Int {
         for slot in kernel.slots.values { kernel.takeBack(slot) }
         guard let peer = peers(descriptor) else { return -Int(EBADF) }
-        let lengthMax = kernel.slots.values.first { $0.peer === peer }?.bufferLength ?? 0
         for (index, frame) in frames.enumerated() {
-            let bytes = frame.bytes
-            let result = peer.offer(bytes, frameLengthMax: lengthMax - 1)
+            let result = peer.offer(frame.bytes)
             if result < 0 { return index > 0 ? index : Int(result) }
         }
         return frames.count

@@ -25,6 +25,7 @@ final class SimulatedKernel {
         let pool: UnsafeMutableRawPointer
         let stride: Int
         let count: Int
+        /// Bytes that the kernel may write, of what stands before the frame, too.
         let bufferLength: Int
         var head: UInt16 = 0
         var seenTail: UInt16 = 0
@@ -36,10 +37,10 @@ final class SimulatedKernel {
         init(peer: SimulatedPeer, buffers: borrowing BufferRing) {
             self.peer = peer
             entries = buffers.entries
-            pool = buffers.address(of: 0)
+            pool = buffers.address(of: 0) - buffers.prefix
             stride = buffers.stride
             count = buffers.count
-            bufferLength = buffers.bufferLength
+            bufferLength = buffers.prefix + buffers.bufferLength
             isKernels = Array(repeating: false, count: buffers.count)
         }
 
@@ -172,7 +173,7 @@ final class SimulatedKernel {
         guard let slot = slots[Int(send.fileSlot)] else { return note("a send to an empty slot") }
         let bytes = gather(of: send).bytes
         if bytes.count != Int(send.length) { note("a send says \(send.length) bytes") }
-        let result = slot.peer.offer(bytes, frameLengthMax: slot.bufferLength - 1)
+        let result = slot.peer.offer(bytes)
         if result < 0 { completions.append(Completion(tag: send.tag, result: result, flags: 0)) }
     }
 

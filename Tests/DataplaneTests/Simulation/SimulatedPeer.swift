@@ -1,12 +1,26 @@
 // The other end of a port in the simulation: what it sends waits in `outbox`, what it was sent is
 // checked and counted.
 
+import Dataplane
 import Glibc
 import Support
 import SwitchCore
 
+/// What a port and its peer agree on.
+struct PortShape {
+    var offload = Offload.none
+    var frameLengthMax = 1518
+    /// Longest payload of a segment made for the peer; nil: what `frameLengthMax` leaves.
+    var mtu: Int?
+
+    /// Frames with a virtio header are a TAP device's.
+    var transport: TransportKind { offload.hasHeader ? .tap : .unixgram }
+    /// Bytes before each frame.
+    var prefix: Int { offload.hasHeader ? VirtioNetHeader.length : 0 }
+}
+
 /// A peer with a queue of bounded room that it reads when the test says so.
-final class SimulatedPeer {
+class SimulatedPeer {
     /// How the peer treats what it is sent.
     enum Mood: Equatable {
         /// Reads everything at once.
@@ -18,6 +32,7 @@ final class SimulatedPeer {
     }
 
     let port: PortID
+    let shape: PortShape
     /// Datagrams on their way to the switch, oldest first.
     var outbox: [[UInt8]] = []
     var mood = Mood.reading
@@ -32,12 +47,13 @@ final class SimulatedPeer {
     private(set) var deliveredBytes = 0
     /// Numbers of the delivered frames by ingress port.
     private(set) var delivered: [PortID: [UInt32]] = [:]
-    /// What was wrong with a delivered frame; nil: nothing.
+    /// What was wrong with the first delivered frame that was not as it should be; nil: nothing.
     private(set) var fault: String?
     private var generator: SeededGenerator
 
-    init(port: PortID, capacity: Int, seed: UInt64) {
+    init(port: PortID, shape: PortShape, capacity: Int, seed: UInt64) {
         self.port = port
+        self.shape = shape
         self.capacity = capacity
         generator = SeededGenerator(seed: seed &* 31 &+ UInt64(port.rawValue))
     }
@@ -54,33 +70,31 @@ final class SimulatedPeer {
     /// Reads everything that waits.
     func read() { queued = 0 }
 
-    /// Takes a frame as the kernel would: 0 or -errno.
-    func offer(_ bytes: [UInt8], frameLengthMax: Int) -> Int32 {
+    /// Takes a frame, with what stands before it, as the kernel would: 0 or -errno.
+    func offer(_ bytes: [UInt8]) -> Int32 {
         if case .failing(let errno) = mood { return -errno }
         if mood == .stuck, queued >= capacity { return -EAGAIN }
         if whim > 0, generator.next(upperBound: whim) == 0 { return -EAGAIN }
         if mood == .stuck { queued += 1 }
-        check(bytes, frameLengthMax: frameLengthMax)
+        deliveredCount += 1
+        deliveredBytes += bytes.count - shape.prefix
+        if let problem = problem(with: bytes) {
+            fault = fault ?? "port \(port) was sent \(problem)"
+        }
         return 0
     }
 
-    private func check(_ bytes: [UInt8], frameLengthMax: Int) {
-        deliveredCount += 1
-        deliveredBytes += bytes.count
-        guard bytes.count <= frameLengthMax else {
-            fault = fault ?? "port \(port) was sent \(bytes.count) bytes"
-            return
-        }
+    /// What is wrong with a delivered frame; nil: nothing.
+    func problem(with bytes: [UInt8]) -> String? {
+        guard bytes.count <= shape.frameLengthMax else { return "\(bytes.count) bytes" }
         guard let frame = SimulatedFrame(delivered: bytes) else {
-            fault = fault ?? "port \(port) was sent a damaged frame of \(bytes.count) bytes"
-            return
+            return "a damaged frame of \(bytes.count) bytes"
         }
-        if frame.ingress == port { fault = fault ?? "port \(port) was sent its own frame" }
-        let last = delivered[frame.ingress]?.last
-        if let last, last >= frame.number {
-            fault =
-                fault ?? "port \(port) was sent \(frame.number) of \(frame.ingress) after \(last)"
+        if frame.ingress == port { return "its own frame" }
+        if let last = delivered[frame.ingress]?.last, last >= frame.number {
+            return "\(frame.number) of \(frame.ingress) after \(last)"
         }
         delivered[frame.ingress, default: []].append(frame.number)
+        return nil
     }
 }

@@ -16,10 +16,13 @@ final class SimulatedSwitch {
         var seed: UInt64 = 1
         var queueBytes = 16 * 1024
         var queueDelay: UInt64 = 5_000_000
-        var frameLengthMax = 1518
+        /// By port; none: all are as `PortShape` has it.
+        var shapes: [PortShape] = []
         var handoverBytes = 1 << 16
         /// Frames that a peer's queue holds while the peer does not read.
         var peerCapacity = 8
+
+        func shape(_ port: Int) -> PortShape { shapes.isEmpty ? PortShape() : shapes[port] }
     }
 
     private final class OldTable {
@@ -49,11 +52,16 @@ final class SimulatedSwitch {
     private var version: UInt64 = 0
     private(set) var faults: [String] = []
 
-    init(_ options: Options) throws {
+    /// - Parameter makePeer: makes the peer of a port; nil: one that knows `SimulatedFrame` alone.
+    init(_ options: Options, makePeer: ((PortID) -> SimulatedPeer)? = nil) throws {
         self.options = options
         let seed = options.seed
-        let peers = (0..<options.ports).map {
-            SimulatedPeer(port: PortID(index: $0), capacity: options.peerCapacity, seed: seed)
+        let peers = (0..<options.ports).map { index in
+            let port = PortID(index: index)
+            return makePeer?(port)
+                ?? SimulatedPeer(
+                    port: port, shape: options.shape(index), capacity: options.peerCapacity,
+                    seed: seed)
         }
         self.peers = peers
         injected = Array(repeating: 0, count: options.ports)
@@ -111,9 +119,11 @@ final class SimulatedSwitch {
     func attach(_ port: Int, earlyFrames: [[UInt8]] = []) throws {
         precondition(connections[port] == nil)
         generations[port] += 1
+        let shape = options.shape(port)
         let settings = ConnectionSettings(
-            port: PortID(index: port), transport: .unixgram, descriptor: Int32(100 + port),
-            frameLengthMax: options.frameLengthMax, queueBytes: options.queueBytes,
+            port: PortID(index: port), transport: shape.transport, descriptor: Int32(100 + port),
+            frameLengthMax: shape.frameLengthMax, mtu: shape.mtu, offload: shape.offload,
+            queueBytes: options.queueBytes,
             queueDelayNanoseconds: options.queueDelay, earlyFrames: earlyFrames)
         let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
         connection.initialize(
@@ -122,7 +132,8 @@ final class SimulatedSwitch {
         connections[port] = connection
         entries[port] = PortEntry(
             generation: generations[port], isAttached: true, worker: UInt16(owner(port)),
-            maxFrame: Int32(options.frameLengthMax), attachment: UInt(bitPattern: connection))
+            maxFrame: Int32(shape.frameLengthMax), offload: shape.offload,
+            attachment: UInt(bitPattern: connection))
         publish()
     }
 
