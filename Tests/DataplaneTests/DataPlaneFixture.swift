@@ -43,7 +43,10 @@ final class DataPlaneFixture {
         ).bytes
     }
 
-    func attach(_ port: Int, sendBuffer: Int32 = 1 << 20, earlyFrames: [[UInt8]] = []) throws {
+    func attach(
+        _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518,
+        sendBuffer: Int32 = 1 << 20, earlyFrames: [[UInt8]] = []
+    ) throws {
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
@@ -55,8 +58,8 @@ final class DataPlaneFixture {
         try plane.attach(
             ConnectionSettings(
                 port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
-                frameLengthMax: 1518, queueBytes: 1 << 18, queueDelayNanoseconds: 5_000_000,
-                earlyFrames: earlyFrames))
+                frameLengthMax: frameLengthMax, offload: offload, queueBytes: 1 << 18,
+                queueDelayNanoseconds: 5_000_000, earlyFrames: earlyFrames))
     }
 
     /// Closes the peer's end alone.

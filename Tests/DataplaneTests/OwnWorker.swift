@@ -56,24 +56,30 @@ final class OwnWorker<Backend: WorkerBackend & ~Copyable> {
         context.table.publish(ConnectionTable(version: version, entries: entries)).reclaim()
     }
 
-    func attach(_ port: Int) throws {
+    func attach(
+        _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518, sendBuffer: Int32? = nil
+    ) throws {
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
+        if var size = sendBuffer {
+            for descriptor in pair { setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4) }
+        }
         generation += 1
         let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
         connection.initialize(
             to: try Connection(
                 ConnectionSettings(
                     port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
-                    frameLengthMax: 1518, queueBytes: 1 << 16, queueDelayNanoseconds: 5_000_000),
+                    frameLengthMax: frameLengthMax, offload: offload, queueBytes: 1 << 16,
+                    queueDelayNanoseconds: 5_000_000),
                 generation: generation, counters: context.counters.block(port: PortID(index: port)))
         )
         connections[port] = connection
         ends[port] = pair[1]
         entries[port] = PortEntry(
-            generation: generation, isAttached: true, maxFrame: 1518,
-            attachment: UInt(bitPattern: connection))
+            generation: generation, isAttached: true, maxFrame: Int32(frameLengthMax),
+            offload: offload, attachment: UInt(bitPattern: connection))
         publish()
         turn()
     }

@@ -19,28 +19,6 @@ struct DataPlaneBudgetTests {
     /// io_uring_enter calls for each frame, under load.
     private let entersPerFrame = 0.2
 
-    /// The kernel's id of a worker's thread.
-    private func thread(named name: String) throws -> Int32 {
-        let directory = try #require(opendir("/proc/self/task"))
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            let id = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            var text = [UInt8](repeating: 0, count: 32)
-            let file = open("/proc/self/task/\(id)/comm", O_RDONLY)
-            guard file >= 0 else { continue }
-            let count = max(0, read(file, &text, text.count))
-            close(file)
-            if String(decoding: text.prefix(count), as: UTF8.self) == name + "\n",
-                let number = Int32(id)
-            {
-                return number
-            }
-        }
-        throw CancellationError()
-    }
-
     /// Sends bursts from port 0 to port 1 and from 1 to 0, and takes them at the other end.
     private func forward(_ count: Int, over fixture: DataPlaneFixture) throws {
         let frames = [
