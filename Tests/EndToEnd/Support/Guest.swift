@@ -45,9 +45,11 @@ final class Guest: Sendable {
     let address: String
 
     /// Starts to boot a guest; `isUp` waits for it.
-    /// - Parameter number: 1...254, the last part of the guest's MAC and IPv4 addresses.
-    init(number: Int, network: Network) throws {
-        address = "192.168.127.\(number)"
+    /// - Parameters:
+    ///   - number: 1...254, the last part of the guest's MAC and IPv4 addresses.
+    ///   - prefix: the other parts of its IPv4 address.
+    init(number: Int, prefix: String = "192.168.127", network: Network) throws {
+        address = "\(prefix).\(number)"
         let mac = "52:54:00:00:00:" + String(format: "%02x", number)
         machine = try ChildProcess([
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-m", "256",
@@ -83,6 +85,17 @@ final class Guest: Sendable {
             let milliseconds = Int(words[5])
         else { throw machine.failure(answer) }
         return Transfer(byteCount: byteCount, duration: .milliseconds(milliseconds))
+    }
+
+    /// How many packets with a wrong checksum the guest has received.
+    func checksumErrors() async throws -> Int {
+        machine.send(line: "checksums")
+        let answer = try await machine.line(
+            containing: "RINGSWITCH-GUEST checksums", within: .seconds(10))
+        guard let count = answer.split(separator: " ").last.flatMap({ Int($0) }) else {
+            throw machine.failure(answer)
+        }
+        return count
     }
 
     /// Ends the guest as a crash of its host would: no goodbye to anybody.
