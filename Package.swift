@@ -87,7 +87,8 @@ let package = Package(
             swiftSettings: houseRules),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["CShimsSystem", "Support", "Control"], path: "Tests/EndToEnd",
+            dependencies: ["CShimsSystem", "Support", "SwitchCore", "Control"],
+            path: "Tests/EndToEnd",
             swiftSettings: houseRules),
 
         // Measuring tools: traffic generator, and the C cables that the switch is held against.

@@ -32,7 +32,8 @@ final class NetworkNamespace: Sendable {
         ["ip", "netns", "exec", name] + command
     }
 
-    private static func ip(_ arguments: [String]) throws {
+    /// Runs ip(8), which must succeed.
+    static func ip(_ arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["ip"] + arguments
