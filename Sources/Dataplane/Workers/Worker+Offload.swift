@@ -38,18 +38,20 @@ extension Worker where Backend: ~Copyable {
             return transmit(frame, length, to: connection, isFlooded: isFlooded)
         }
         let header = VirtioNetHeader.load(before: frame)
-        if length <= lengthMax, header.gsoType != VirtioNetHeader.gsoUDPL4 {
-            if header.needsChecksum {
-                completeChecksum(frame, length: length)
-                connection.pointee.counters.add(.checksumsCompleted, 1)
-            }
-            return transmit(frame, length, to: connection, isFlooded: isFlooded)
+        let mayStayWhole = length <= lengthMax && header.gsoType != VirtioNetHeader.gsoUDPL4
+        if !mayStayWhole || length &- FrameHeader.lengthMin > mtu,
+            let segmentation = Segmentation(frame, length: length, mtu: mtu, maxFrame: lengthMax)
+        {
+            return sendSegments(segmentation, of: frame, to: connection, isFlooded: isFlooded)
         }
-        let segmentation = Segmentation(frame, length: length, mtu: mtu, maxFrame: lengthMax)
-        guard let segmentation else {
+        guard mayStayWhole else {
             return connection.pointee.counters.add(dropped: .tooBig, 1)
         }
-        sendSegments(segmentation, of: frame, to: connection, isFlooded: isFlooded)
+        if header.needsChecksum {
+            completeChecksum(frame, length: length)
+            connection.pointee.counters.add(.checksumsCompleted, 1)
+        }
+        transmit(frame, length, to: connection, isFlooded: isFlooded)
     }
 
     private mutating func sendSegments(
