@@ -52,6 +52,8 @@ struct Connection: ~Copyable {
     let frameLengthMax: Int
     /// Longest payload of a segment made for the peer.
     let mtu: Int
+    /// Longest frame that goes out without another look: what is above the MTU may have to be cut.
+    let plainLengthMax: Int
     let offload: Offload
     /// Bytes before each frame on the way to and from the descriptor: the virtio header, or none.
     let prefix: Int
@@ -101,6 +103,7 @@ struct Connection: ~Copyable {
         descriptor = settings.descriptor
         frameLengthMax = settings.frameLengthMax
         mtu = settings.mtu
+        plainLengthMax = min(settings.frameLengthMax, FrameHeader.lengthMin + settings.mtu)
         offload = settings.offload
         prefix = settings.offload.hasHeader ? VirtioNetHeader.length : 0
         queueDelayNanoseconds = settings.queueDelayNanoseconds

@@ -23,7 +23,7 @@ extension Worker where Backend: ~Copyable {
                 dropped: connection.pointee.state == .abandoned ? .noPeer : .portRemoved, 1)
             return
         }
-        if VirtioNetHeader.isPlain(before: frame), length <= connection.pointee.frameLengthMax {
+        if VirtioNetHeader.isPlain(before: frame), length <= connection.pointee.plainLengthMax {
             transmit(frame, length, to: connection, isFlooded: isFlooded)
         } else {
             sendOffloaded(frame, length, to: connection, isFlooded: isFlooded)

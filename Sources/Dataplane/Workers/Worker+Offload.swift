@@ -39,7 +39,8 @@ extension Worker where Backend: ~Copyable {
         }
         let header = VirtioNetHeader.load(before: frame)
         let mayStayWhole = length <= lengthMax && header.gsoType != VirtioNetHeader.gsoUDPL4
-        if !mayStayWhole || length &- FrameHeader.lengthMin > mtu,
+        let mayBeCut = header.mayBeCut || header.gsoType != VirtioNetHeader.gsoNone
+        if mayBeCut, !mayStayWhole || length &- FrameHeader.lengthMin > mtu,
             let segmentation = Segmentation(frame, length: length, mtu: mtu, maxFrame: lengthMax)
         {
             return sendSegments(segmentation, of: frame, to: connection, isFlooded: isFlooded)

@@ -32,16 +32,19 @@ import Testing
         try #require(simulation.peers[port] as? OffloadPeer)
     }
 
-    /// A TCP frame of 20 segments of 1460 bytes, and its number.
-    private func send(_ number: UInt32, to destination: Int?, on simulation: SimulatedSwitch) {
+    /// Sends a TCP frame, of 20 segments of 1460 bytes unless told otherwise.
+    private func send(
+        _ number: UInt32, to destination: Int?, payload count: Int = 29_200,
+        checksum: PacketBuilder.Checksum = .partial, on simulation: SimulatedSwitch
+    ) {
         var packet = PacketBuilder()
         packet.source = SimulatedFrame.station(PortID(index: 0))
         packet.destination = destination.station
         packet.acknowledgement = number
-        packet.sequence = number &* 29_200
-        packet.checksum = .partial
+        packet.sequence = number &* 65_536
+        packet.checksum = checksum
         packet.payload = Array(
-            OffloadStream.stretch(PortID(index: 0), from: packet.sequence, count: 29_200))
+            OffloadStream.stretch(PortID(index: 0), from: packet.sequence, count: count))
         simulation.send(from: 0, raw: packet.bytes)
     }
 
@@ -117,13 +120,55 @@ import Testing
         simulation.shutDown()
     }
 
-    @Test func `an arena full of segments is emptied in the midst of a turn`() throws {
-        // 2048 records; each frame needs 500 for a port of the least length that is allowed.
-        let simulation = try makeSwitch([PortShape(frameLengthMax: 64 + 54)])
-        for number in 1...12 { send(UInt32(number), to: 1, on: simulation) }
+    @Test func `a frame above the MTU is cut though max_frame lets it pass`() throws {
+        // Whatever its checksum, and though port 1 may have completed it already.
+        let simulation = try makeSwitch([
+            PortShape(offload: .raw, frameLengthMax: 9018),
+            PortShape(), PortShape(offload: .vnet, mtu: 1500),
+        ])
+        send(1, to: nil, payload: 1461, checksum: .complete, on: simulation)
+        send(2, to: nil, payload: 1461, checksum: .partial, on: simulation)
         simulation.settle()
-        let received = try peer(1, of: simulation).received[PortID(index: 0)]
-        #expect(received?.count == 12 && received?.values.allSatisfy { $0 == 29_200 } == true)
+        #expect(simulation.peers[1...].map(\.deliveredCount) == [2, 4, 2])
+        #expect(try peer(3, of: simulation).largeCount == 2)
+        simulation.shutDown()
+    }
+
+    @Test func `segments do not outlive their turn`() throws {
+        // A frame of more than half the ring lies where the one before it lay.
+        let simulation = try makeSwitch([PortShape()]) {
+            $0.workers = 2
+            $0.handoverBytes = 1 << 16
+        }
+        for number in 1...3 {
+            send(UInt32(number), to: 1, payload: 43_800, on: simulation)
+            simulation.settle()
+        }
+        #expect(
+            try peer(1, of: simulation).received[PortID(index: 0)]
+                == [1: 43_800, 2: 43_800, 3: 43_800])
+        simulation.shutDown()
+    }
+
+    @Test func `the arena is emptied in the midst of a turn, for careful ports as well`() throws {
+        // It has 2048 records, and each frame for port 2 needs 457.
+        let simulation = try makeSwitch([PortShape(), PortShape(frameLengthMax: 18 + 40 + 64)])
+        simulation.peers[1].mood = .stuck
+        send(1, to: 1, on: simulation)
+        simulation.turn()
+        simulation.turn()
+        simulation.peers[1].mood = .reading
+        simulation.settle()
+        #expect(simulation.isCareful(1))
+
+        send(2, to: 1, on: simulation)
+        for number in 3...14 { send(UInt32(number), to: 2, on: simulation) }
+        simulation.settle()
+        #expect(
+            try peer(1, of: simulation).received[PortID(index: 0)] == [1: 29_200, 2: 29_200])
+        let received = try peer(2, of: simulation).received[PortID(index: 0)] ?? [:]
+        #expect(received.count == 12 && received.values.allSatisfy { $0 == 29_200 })
+        #expect(simulation.peers[2].deliveredCount == 12 * 457)
         simulation.shutDown()
     }
 }
