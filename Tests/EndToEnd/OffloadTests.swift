@@ -4,6 +4,8 @@
 import Control
 import Foundation
 import Glibc
+import Support
+import SwitchCore
 import Testing
 
 extension EndToEnd {
@@ -142,6 +144,48 @@ extension EndToEnd {
             // A device with a header hands all over as one frame, since Linux 6.2.
             if from == .vnet, to != .vnet { #expect(report.totals.segmentCopies == 40) }
             try await pair.lan.stop()
+        }
+
+        @Test(
+            .timeLimit(.minutes(1)),
+            arguments: [[.none, .vnet, .raw], [.vnet, .raw, .none]] as [[LANHost.Card]])
+        func `a broadcast with an unfinished checksum is right for every host`(
+            cards: [LANHost.Card]
+        ) async throws {
+            var hosts: [LANHost] = []
+            for (index, card) in cards.enumerated() {
+                hosts.append(try await LANHost(card, index + 1))
+            }
+            let lan = try await SwitchProcess(
+                hosts.map(\.port).joined()
+                    + "[[port]]\nname = \"p\"\ntype = \"unixgram\"\noffload = \"raw\"\n")
+            let peer = try lan.peer("p", 66)
+            try await LANHost.join(hosts, lan)
+            try await lan.allAttached()
+            var receivers: [NetworkSocket] = []
+            for host in hosts {
+                receivers.append(
+                    try await NetworkSocket.receiving(host.namespace, at: "0.0.0.0", 5002))
+            }
+            var packet = PacketBuilder()
+            packet.transport = .udp
+            packet.destination = .broadcast
+            packet.source = MACAddress(rawValue: 0x0200_0000_0042)
+            packet.sourceHost.replaceSubrange(12..., with: [10, 0, 0, 66])
+            packet.destinationHost.replaceSubrange(12..., with: [255, 255, 255, 255])
+            packet.destinationPort = 5002
+            packet.checksum = .partial
+            for length in [0, 1, 100, 1471, 1472] {
+                packet.payload = KnownBytes.bytes(from: length, length)
+                try peer.send(packet.bytes)
+                for (host, receiver) in zip(hosts, receivers) {
+                    let datagram = try await host.nextDatagram(receiver)
+                    #expect(datagram == packet.payload, "\(host.card), \(length) bytes")
+                }
+            }
+            for host in hosts { #expect(try await host.namespace.checksumErrors() == []) }
+            try await lan.expectExactBooks()
+            try await lan.stop()
         }
     }
 }

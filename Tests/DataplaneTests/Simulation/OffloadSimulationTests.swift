@@ -139,12 +139,16 @@ import Testing
         run.simulation.shutDown()
     }
 
-    /// Takes a port away, or brings it back with frames that its peer sent in the meantime.
+    /// Takes a port away, or brings it back; its peer may have spoken during the handshake.
     private func changeAttachment(of port: Int, _ run: inout Run) throws {
         if run.simulation.isAttached(port) {
             run.simulation.detach(port)
         } else if run.simulation.connections[port] == nil {
-            try run.simulation.attach(port)
+            let peer = run.simulation.peers[port]
+            let isSocket = peer.shape.transport == .unixgram
+            let early = Array(peer.outbox.prefix(isSocket ? Int(run.seed % 4) : 0))
+            peer.outbox.removeFirst(early.count)
+            try run.simulation.attach(port, earlyFrames: early)
         }
     }
 }

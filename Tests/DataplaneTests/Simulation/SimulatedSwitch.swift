@@ -174,8 +174,20 @@ final class SimulatedSwitch {
                 faults.append("the pool of port \(port) was written to after its retirement")
             }
             connections[port.index] = nil
+            chargeEarlyFrames(of: connection)
             connection.deinitialize(count: 1)
             connection.deallocate()
+        }
+    }
+
+    /// Counts the frames of a handshake whose connection never forwarded them.
+    private func chargeEarlyFrames(of connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.hasEarlyFrames else { return }
+        let block = context.counters.controlBlock(port: connection.pointee.port)
+        for frame in connection.pointee.earlyFrames {
+            block.add(.receivedFrames)
+            block.add(.receivedBytes, UInt64(frame.length))
+            block.add(dropped: .portRemoved)
         }
     }
 
