@@ -139,7 +139,7 @@ struct Connection: ~Copyable {
 
     /// Receive buffers of a port: few and warm beats many and cold, most of all for large frames.
     static func bufferCount(frameLengthMax: Int) -> Int {
-        frameLengthMax <= 2048 ? 64 : frameLengthMax <= 9216 ? 32 : 16
+        frameLengthMax <= 2048 ? 64 : frameLengthMax <= 9216 ? 32 : 8
     }
 
     /// Requests in the kernel that may still write into `buffers` or name this connection in a
