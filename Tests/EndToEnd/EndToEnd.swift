@@ -7,7 +7,8 @@ import Testing
 ///
 /// A test is built from the parts in `Support`:
 /// - `SwitchProcess` runs the binary beside the test bundle on a configuration,
-/// - `Guest` boots a virtual machine on a port, `NetworkNamespace` is an isolated host,
+/// - `Guest` boots a virtual machine on a port, `NetworkNamespace` is an isolated host, `LANHost`
+///   one on a port of its own, and `NetworkSocket` a socket there,
 /// - `ChildProcess` runs anything else (iperf3, `ringswitch attach`, a traffic generator),
 /// - `TemporaryDirectory` holds sockets and files.
 ///
