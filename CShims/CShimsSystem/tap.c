@@ -115,6 +115,11 @@ int cshims_tap_set_persistent(int tun, bool on) {
     return ioctl(tun, TUNSETPERSIST, (unsigned long)on) < 0 ? -errno : 0;
 }
 
+int cshims_tap_check(int tun) {
+    struct ifreq request = {0};
+    return ioctl(tun, TUNGETIFF, &request) < 0 ? -errno : 0;
+}
+
 int cshims_tap_write_batch(int tun, const struct cshims_gather *frames, uint32_t count) {
     for (uint32_t index = 0; index < count; index++) {
         if (writev(tun, (const struct iovec *)&frames[index], 2) < 0) {

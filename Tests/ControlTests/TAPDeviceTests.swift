@@ -191,6 +191,16 @@ private func openReleased(_ settings: TapDevice.Settings) throws -> TapDevice {
         #expect(namespace.ip("-o", "link").contains("rs0"))
     }
 
+    @Test func `a deleted device is told without a read`() throws {
+        let namespace = NamedNamespace("gone")
+        let device = try TapDevice.open(
+            TapDevice.Settings(name: "rs0", namespace: namespace.name))
+        #expect(device.failure == nil)
+        _ = namespace.ip("link", "delete", "rs0")
+        #expect(device.failure == EBADFD)
+        device.close()
+    }
+
     @Test func `a failed set-up leaves nothing behind`() throws {
         let namespace = NamedNamespace("undo")
         let error = #expect(throws: PortError.self) {

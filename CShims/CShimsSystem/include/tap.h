@@ -61,6 +61,9 @@ int cshims_tap_attach(
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).
 int cshims_tap_set_persistent(int tun, bool on);
 
+/// Whether the descriptor still is a device: 0, or -EBADFD once somebody has deleted it (TUNGETIFF).
+int cshims_tap_check(int tun);
+
 /// Writes frames to a device in order without blocking, and stops at the first refusal. Returns how
 /// many were written, or the -errno of the first one.
 int cshims_tap_write_batch(int tun, const struct cshims_gather *frames, uint32_t count);

@@ -65,13 +65,17 @@ final class TapPort: ManagedPort {
         case .activationFailed:
             leave(ringRefusal(event.errno, of: "the device \(settings.device)"))
         case .peerGone:
-            leave("the device \(settings.device) failed: \(SystemText.reason(event.errno))")
+            leave(failure: event.errno)
         case .retired:
             device?.close()
             device = nil
             stage = .failed
             if isClosing { retired.open() }
         }
+    }
+
+    private func leave(failure: Int32) {
+        leave("the device \(settings.device) failed: \(SystemText.reason(failure))")
     }
 
     private func leave(_ message: String) {
@@ -89,6 +93,7 @@ final class TapPort: ManagedPort {
     }
 
     func tend() {
+        if case .up = stage, let failure = device?.failure { leave(failure: failure) }
         guard case .failed = stage, !isClosing else { return }
         do throws(PortError) {
             try open()

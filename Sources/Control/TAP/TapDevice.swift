@@ -143,6 +143,16 @@ public final class TapDevice {
             refusedByHost: link.rx_dropped - min(baseline.rx_dropped, link.rx_dropped))
     }
 
+    /// Why the descriptor is the device no more, as an errno: EBADFD once somebody has deleted it.
+    /// `nil` while it is.
+    ///
+    /// A read that waits may sleep through the deletion: the kernel wakes it before it takes the
+    /// device from the descriptor (drivers/net/tun.c: tun_detach_all).
+    public var failure: Int32? {
+        let result = cshims_tap_check(descriptor)
+        return result < 0 ? -result : nil
+    }
+
     /// Removes the device, unless it persists or was there before, and closes its descriptors.
     ///
     /// While a ring still holds the descriptor (a registered file, an armed read) the name stays
