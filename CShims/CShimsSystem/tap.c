@@ -120,6 +120,20 @@ int cshims_tap_check(int tun) {
     return ioctl(tun, TUNGETIFF, &request) < 0 ? -errno : 0;
 }
 
+int cshims_tap_read_batch(
+    int tun, void *memory, size_t stride, uint32_t capacity, int32_t *lengths, uint32_t count) {
+    uint8_t *frame = memory;
+    for (uint32_t index = 0; index < count; index++, frame += stride) {
+        ssize_t length;
+        do {
+            length = read(tun, frame, capacity);
+        } while (length < 0 && errno == EINTR);
+        if (length < 0) return index > 0 ? (int)index : -errno;
+        lengths[index] = (int32_t)length;
+    }
+    return (int)count;
+}
+
 int cshims_tap_write_batch(int tun, const struct cshims_gather *frames, uint32_t count) {
     for (uint32_t index = 0; index < count; index++) {
         if (writev(tun, (const struct iovec *)&frames[index], 2) < 0) {

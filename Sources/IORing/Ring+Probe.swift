@@ -2,8 +2,8 @@
 // number.
 //
 // The probe makes a small ring the way a worker does, enables it, asks for the opcodes and
-// registers a buffer ring. What fails is named; the newest need is READ_MULTISHOT, so that Linux
-// 6.7 has everything.
+// registers a buffer ring. What fails is named; the newest need is DEFER_TASKRUN, so that Linux 6.1
+// has everything.
 
 internal import CShimsRing
 internal import Glibc
@@ -64,7 +64,6 @@ extension Ring {
             (UInt8(IORING_OP_WRITE.rawValue), "IORING_OP_WRITE", "5.6"),
             (UInt8(IORING_OP_POLL_ADD.rawValue), "IORING_OP_POLL_ADD", "5.1"),
             (UInt8(IORING_OP_ASYNC_CANCEL.rawValue), "IORING_OP_ASYNC_CANCEL", "5.5"),
-            (UInt8(CSHIMS_OP_READ_MULTISHOT), "IORING_OP_READ_MULTISHOT", "6.7"),
         ]
     }
 }

@@ -20,17 +20,6 @@ extension Ring {
         return true
     }
 
-    /// Reads frames of a TAP device into the buffers of a group, one completion each, until
-    /// `hasMore` is missing. A frame longer than its buffer is cut without a sign.
-    /// - Returns: `false` if the submission queue is full and stays so.
-    public mutating func armTapRead(
-        fileSlot: Int, bufferGroup: UInt16, tag: CompletionTag
-    ) -> Bool {
-        guard let entry = nextEntry() else { return false }
-        cshims_entry_write_read(entry, UInt32(fileSlot), bufferGroup, tag.rawValue)
-        return true
-    }
-
     /// Asks once for any of `events` (poll(2) bits) of a registered file; the result is the ready
     /// mask.
     ///

@@ -37,11 +37,11 @@ public enum RingError: Error, Equatable, Sendable, CustomStringConvertible {
             return "io_uring is refused (EPERM) though kernel.io_uring_disabled allows it and no "
                 + "seccomp filter is set: a security module such as SELinux forbids it"
         case .absent(let release):
-            return "kernel \(release) has no io_uring (ENOSYS): ringswitch needs Linux 6.7 or "
+            return "kernel \(release) has no io_uring (ENOSYS): ringswitch needs Linux 6.1 or "
                 + "newer, built with CONFIG_IO_URING"
         case .featureMissing(let feature, let since, let release):
             return "kernel \(release) lacks \(feature) (new in Linux \(since)): ringswitch needs "
-                + "Linux 6.7 or newer"
+                + "Linux 6.1 or newer"
         case .outOfMemory(let call, let limit):
             return RingError.memoryDescription(call: call, limit: limit)
         case .tooManyDescriptors(let call, let limit):

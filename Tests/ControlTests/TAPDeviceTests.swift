@@ -191,6 +191,42 @@ private func openReleased(_ settings: TapDevice.Settings) throws -> TapDevice {
         #expect(namespace.ip("-o", "link").contains("rs0"))
     }
 
+    /// Reads a batch of two frames of at most 200 bytes; those that are UDP over IPv4, or -errno.
+    private func readBatch(_ device: TapDevice) -> (datagrams: [[UInt8]], result: Int32) {
+        var bytes = [UInt8](repeating: 0, count: 2 * 256)
+        var lengths: [Int32] = [0, 0]
+        let count = cshims_tap_read_batch(device.descriptor, &bytes, 256, 200, &lengths, 2)
+        let frames = (0..<max(0, Int(count))).map { index in
+            Array(bytes[(index * 256)...].prefix(Int(lengths[index])))
+        }
+        return (frames.filter { $0[12] == 0x08 && $0[23] == 17 }, count)
+    }
+
+    @Test func `batches hold the device's frames in order, and cut long ones silently`() throws {
+        let namespace = NamedNamespace("batch")
+        let device = try TapDevice.open(settings(in: namespace, offload: .none))
+        let script = """
+            use Socket;
+            socket(my $s, AF_INET, SOCK_DGRAM, 0) or die "socket: $!";
+            setsockopt($s, SOL_SOCKET, SO_BROADCAST, 1) or die "broadcast: $!";
+            send($s, "x" x $_, 0, pack_sockaddr_in(9, inet_aton("10.9.8.255")))
+                for 100, 1000, 150;
+            """
+        let sender = Child(["ip", "netns", "exec", namespace.name, "perl", "-e", script])
+        #expect(sender.wait() == 0)
+        var datagrams: [[UInt8]] = []
+        var batch = readBatch(device)
+        while batch.result > 0 {
+            datagrams += batch.datagrams
+            batch = readBatch(device)
+        }
+        #expect(batch.result == -EAGAIN)
+        #expect(datagrams.map(\.count) == [142, 200, 192])
+        _ = namespace.ip("link", "delete", "rs0")
+        #expect(readBatch(device).result == -EBADFD)
+        device.close()
+    }
+
     @Test func `a deleted device is told without a read`() throws {
         let namespace = NamedNamespace("gone")
         let device = try TapDevice.open(

@@ -105,11 +105,6 @@ final class TestRing: @unchecked Sendable {
         ring.armReceive(fileSlot: slot, bufferGroup: 1, tag: tag)
     }
 
-    /// Arms a TAP read into group 1.
-    func armTapRead(_ slot: Int, tag: CompletionTag) -> Bool {
-        ring.armTapRead(fileSlot: slot, bufferGroup: 1, tag: tag)
-    }
-
     func armPoll(_ slot: Int, _ events: Int32, tag: CompletionTag) -> Bool {
         ring.armPoll(fileSlot: slot, events: UInt32(events), tag: tag)
     }

@@ -151,7 +151,7 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
             }
             #expect(
                 RingError.setupRefused(status: -ENOSYS, on: old).description
-                    == "kernel 4.19.0 has no io_uring (ENOSYS): ringswitch needs Linux 6.7 or newer"
+                    == "kernel 4.19.0 has no io_uring (ENOSYS): ringswitch needs Linux 6.1 or newer"
                     + ", built with CONFIG_IO_URING")
         }
     }
@@ -170,11 +170,11 @@ private func facts(_ change: (inout SystemFacts) -> Void) -> SystemFacts {
 
     @Test func `a missing feature names itself and the kernel that has it`() {
         let error = RingError.featureMissing(
-            "IORING_OP_READ_MULTISHOT", since: "6.7", release: "6.1.0")
+            "IORING_SETUP_DEFER_TASKRUN", since: "6.1", release: "5.19.0")
         #expect(
             error.description
-                == "kernel 6.1.0 lacks IORING_OP_READ_MULTISHOT (new in Linux 6.7): ringswitch "
-                + "needs Linux 6.7 or newer")
+                == "kernel 5.19.0 lacks IORING_SETUP_DEFER_TASKRUN (new in Linux 6.1): ringswitch "
+                + "needs Linux 6.1 or newer")
     }
 
     @Test func `other failures carry the system's own words`() {

@@ -62,6 +62,17 @@ private struct TapDevice {
         return frames.filter(isExperimental)
     }
 
+    /// Reads the device until it has no more; the test's frames among what it gave.
+    @discardableResult
+    func readAll() -> [[UInt8]] {
+        var frames: [[UInt8]] = []
+        var bytes = [UInt8](repeating: 0, count: 2048)
+        while case let count = read(tap.number, &bytes, bytes.count), count >= 0 {
+            frames.append(Array(bytes.prefix(count)))
+        }
+        return frames.filter(isExperimental)
+    }
+
     /// struct ifreq with the name "tap0".
     private static var request: Bytes {
         var bytes = Bytes(count: 40)
@@ -102,46 +113,43 @@ private func experimentalFrame(_ value: UInt8, length: Int = 60) -> [UInt8] {
     return header + [UInt8](repeating: value, count: length - header.count)
 }
 
-/// Runs a body on a thread with a TAP in slot 0 of a ring, and a registered pool, group 1.
-private func withTap(
-    length: Int = 2048, _ body: @escaping (TestRing, TestPool, TapDevice) throws -> Void
-) {
+/// Runs a body on a thread with a TAP in slot 0 of a ring.
+private func withTap(_ body: @escaping (TestRing, TapDevice) throws -> Void) {
     onOwnThread {
         let device = try TapDevice()
         let ring = try TestRing()
-        let pool = try TestPool(for: ring, count: 128, length: length)
         try #require(ring.setFile(0, device.tap) == 0)
-        try body(ring, pool, device)
+        try body(ring, device)
     }
-}
-
-/// The frames of the test among everything that a TAP read brings, until `count` are there.
-private func readFrames(_ count: Int, _ ring: TestRing, _ pool: TestPool) throws -> [[UInt8]] {
-    var frames: [[UInt8]] = []
-    while frames.count < count {
-        for completion in try ring.turns(until: 1) {
-            try #require(completion.result > 0 && completion.hasMore)
-            let frame = try pool.take(completion)
-            if isExperimental(frame) { frames.append(frame) }
-        }
-    }
-    return frames
 }
 
 @Suite(.enabled(if: isRoot, "network namespaces and TAP devices need root"))
 struct TapTests {
-    @Test func `one request reads every frame of a TAP, in order`() {
-        withTap { ring, pool, device in
-            #expect(ring.armTapRead(0, tag: tag(1)))
-            ring.enter()
-            for value in 0..<UInt8(100) { #expect(device.hostSends(experimentalFrame(value))) }
-            let frames = try readFrames(100, ring, pool)
-            #expect(frames == (0..<UInt8(100)).map { experimentalFrame($0) })
+    @Test func `a question is answered once, when there is a frame to read`() {
+        withTap { ring, device in
+            device.readAll()
+            #expect(ring.armPoll(0, Int32(POLLIN), tag: tag(1)))
+            #expect(ring.turn().isEmpty)
+            for value in 0..<UInt8(3) { #expect(device.hostSends(experimentalFrame(value))) }
+            let answers = try ring.turns(until: 1)
+            #expect(answers.map(\.tag.kind) == [1])
+            #expect(answers[0].result & Int32(POLLIN) != 0 && !answers[0].hasMore)
+            #expect(device.readAll() == (0..<UInt8(3)).map { experimentalFrame($0) })
+            #expect(device.hostSends(experimentalFrame(4)))
+            #expect(ring.turn().isEmpty)
+        }
+    }
+
+    @Test func `a question about frames that wait already is answered at once`() {
+        withTap { ring, device in
+            #expect(device.hostSends(experimentalFrame(1)))
+            #expect(ring.armPoll(0, Int32(POLLIN), tag: tag(1)))
+            #expect(ring.turn().map(\.tag.kind) == [1])
         }
     }
 
     @Test func `writes end inside the enter that submits them, in order and silently`() {
-        withTap { ring, _, device in
+        withTap { ring, device in
             let frames = (0..<UInt8(50)).map { experimentalFrame($0, length: 60 + Int($0)) }
             #expect(ring.sendAll(frames, to: 0, operation: .write).isEmpty)
             #expect(device.hostReceivesAll() == frames)
@@ -149,7 +157,7 @@ struct TapTests {
     }
 
     @Test func `a frame that the device refuses is named by its tag`() {
-        withTap { ring, _, device in
+        withTap { ring, device in
             let frames = [experimentalFrame(1), [1, 2, 3], experimentalFrame(2)]
             let refused = ring.sendAll(frames, to: 0, operation: .write)
             #expect(refused.map(\.result) == [-EINVAL])
@@ -158,45 +166,10 @@ struct TapTests {
         }
     }
 
-    @Test func `a frame longer than its buffer is cut without a sign`() {
-        withTap(length: 200) { ring, pool, device in
-            #expect(ring.armTapRead(0, tag: tag(1)))
-            ring.enter()
-            #expect(device.hostSends(experimentalFrame(1, length: 1000)))
-            let frames = try readFrames(1, ring, pool)
-            #expect(frames.map(\.count) == [200])
-        }
-    }
-
-    @Test func `running out of buffers ends the read and loses nothing`() {
-        onOwnThread {
-            let device = try TapDevice()
-            let ring = try TestRing()
-            let pool = try TestPool(for: ring, count: 4)
-            try #require(ring.setFile(0, device.tap) == 0)
-            for value in 0..<UInt8(40) { #expect(device.hostSends(experimentalFrame(value))) }
-            var frames: [[UInt8]] = []
-            var ends = 0
-            #expect(ring.armTapRead(0, tag: tag(1)))
-            while frames.count < 40 {
-                for completion in try ring.turns(until: 1) {
-                    if completion.result > 0 { frames.append(try pool.take(completion)) }
-                    if !completion.hasMore {
-                        #expect(completion.result == -ENOBUFS)
-                        ends += 1
-                        #expect(ring.armTapRead(0, tag: tag(1)))
-                    }
-                }
-                frames = frames.filter(isExperimental)
-            }
-            #expect(frames == (0..<UInt8(40)).map { experimentalFrame($0) })
-            #expect(ends > 0)
-        }
-    }
-
-    @Test func `a cancelled read answers and leaves later frames in the device`() {
-        withTap { ring, pool, device in
-            #expect(ring.armTapRead(0, tag: tag(1)))
+    @Test func `a cancelled question answers and leaves frames in the device`() {
+        withTap { ring, device in
+            device.readAll()
+            #expect(ring.armPoll(0, Int32(POLLIN), tag: tag(1)))
             ring.enter()
             #expect(ring.cancelAll(0, tag: tag(3)))
             var last: Completion?
@@ -207,9 +180,7 @@ struct TapTests {
             _ = ring.turn()
             #expect(device.hostSends(experimentalFrame(9)))
             #expect(ring.turn().isEmpty)
-            #expect(ring.armTapRead(0, tag: tag(1)))
-            let frames = try readFrames(1, ring, pool)
-            #expect(frames == [experimentalFrame(9)])
+            #expect(device.readAll() == [experimentalFrame(9)])
         }
     }
 }

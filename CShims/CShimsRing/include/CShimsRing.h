@@ -20,9 +20,6 @@
 // module. It needs <linux/time_types.h> before it.
 #include <liburing/io_uring.h>
 
-// Linux 6.7, include/uapi/linux/io_uring.h: enum io_uring_op.
-#define CSHIMS_OP_READ_MULTISHOT 49
-
 // Linux 4.13, include/uapi/linux/fs.h.
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008
@@ -156,15 +153,6 @@ static inline void cshims_entry_write_receive(
     cshims_entry_write(
         entry, IORING_OP_RECV, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT, slot,
         0, 0, MSG_TRUNC, tag, group);
-}
-
-/// READ_MULTISHOT into the buffers of a group.
-static inline void cshims_entry_write_read(
-    void *entry, uint32_t slot, uint16_t group, uint64_t tag)
-{
-    cshims_entry_write(
-        entry, CSHIMS_OP_READ_MULTISHOT, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT, 0, slot, 0, 0, 0,
-        tag, group);
 }
 
 /// One-shot poll of a registered file; `events` are poll(2) bits.

@@ -61,8 +61,16 @@ int cshims_tap_attach(
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).
 int cshims_tap_set_persistent(int tun, bool on);
 
-/// Whether the descriptor still is a device: 0, or -EBADFD once somebody has deleted it (TUNGETIFF).
+/// Whether the descriptor still is a device: 0, or -EBADFD once somebody has deleted it
+/// (TUNGETIFF).
 int cshims_tap_check(int tun);
+
+/// Reads frames of a device without blocking until it has no more: frame i to `memory` + i *
+/// `stride`, its length to `lengths`[i]. A frame longer than `capacity` is cut without a sign.
+/// Returns how many there are, or the -errno of the first read; -EBADFD: the device has been
+/// deleted.
+int cshims_tap_read_batch(
+    int tun, void *memory, size_t stride, uint32_t capacity, int32_t *lengths, uint32_t count);
 
 /// Writes frames to a device in order without blocking, and stops at the first refusal. Returns how
 /// many were written, or the -errno of the first one.

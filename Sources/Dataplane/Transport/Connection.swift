@@ -67,6 +67,7 @@ struct Connection: ~Copyable {
     var hasEarlyFrames: Bool
 
     var state = State.new
+    /// A receive, or a device's question whether there is something to read, is in the kernel.
     var receiveArmed = false
     var pollArmed = false
     /// The cancel request whose completion is still to come.
@@ -85,6 +86,7 @@ struct Connection: ~Copyable {
     var backoffNanoseconds: UInt64 = Connection.backoffMin
     var isListedCongested = false
     var isListedForArming = false
+    var isListedReadable = false
     /// Serial of the settlement that saw a success for this port; see `Worker.settle`.
     var successSerial: UInt64 = 0
 
@@ -137,9 +139,11 @@ struct Connection: ~Copyable {
         carefulFlooded.deallocate()
     }
 
+    static let bufferCountMax = 64
+
     /// Receive buffers of a port: few and warm beats many and cold, most of all for large frames.
     static func bufferCount(frameLengthMax: Int) -> Int {
-        frameLengthMax <= 2048 ? 64 : frameLengthMax <= 9216 ? 32 : 8
+        frameLengthMax <= 2048 ? bufferCountMax : frameLengthMax <= 9216 ? 32 : 8
     }
 
     /// Requests in the kernel that may still write into `buffers` or name this connection in a

@@ -62,9 +62,11 @@ struct RingBackend: ~Copyable, WorkerBackend {
         ring.reap(into: completions)
     }
 
-    mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
+    mutating func open(
+        slot: UInt32, descriptor: Int32, transport: TransportKind, buffers: inout BufferRing
+    ) -> Int32 {
         let result = ring.setFile(slot: Int(slot), fd: descriptor)
-        guard result >= 0 else { return result }
+        guard result >= 0, transport != .tap else { return result }
         do throws(RingError) {
             try buffers.register(with: &ring)
             return 0
@@ -75,10 +77,12 @@ struct RingBackend: ~Copyable, WorkerBackend {
     }
 
     mutating func close(slot: UInt32, buffers: inout BufferRing) {
-        do throws(RingError) {
-            try buffers.unregister(from: &ring)
-        } catch {
-            fatalError("the kernel does not let go of a buffer group: \(error)")
+        if buffers.isRegistered {
+            do throws(RingError) {
+                try buffers.unregister(from: &ring)
+            } catch {
+                fatalError("the kernel does not let go of a buffer group: \(error)")
+            }
         }
         ring.clearFile(slot: Int(slot))
     }
@@ -86,7 +90,7 @@ struct RingBackend: ~Copyable, WorkerBackend {
     mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool {
         switch transport {
         case .unixgram: ring.armReceive(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
-        case .tap: ring.armTapRead(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
+        case .tap: ring.armPoll(fileSlot: Int(slot), events: UInt32(POLLIN), tag: tag)
         }
     }
 
@@ -101,6 +105,16 @@ struct RingBackend: ~Copyable, WorkerBackend {
 
     mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
         ring.cancelAll(fileSlot: Int(slot), tag: tag)
+    }
+
+    func readBatch(
+        descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
+        lengths: UnsafeMutableBufferPointer<Int32>
+    ) -> Int {
+        Int(
+            cshims_tap_read_batch(
+                descriptor, memory, stride, UInt32(capacity), lengths.baseAddress,
+                UInt32(lengths.count)))
     }
 
     func sendBatch(

@@ -22,12 +22,15 @@ public protocol WorkerBackend: ~Copyable {
     mutating func submit() -> Int32
     /// Moves completions into `completions` and returns how many.
     mutating func reap(into completions: UnsafeMutableBufferPointer<Completion>) -> Int
-    /// Makes a descriptor and its receive buffers known under `slot`; 0 or -errno.
-    mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32
+    /// Makes a descriptor known under `slot`, and the buffers that the kernel receives a socket's
+    /// frames into; 0 or -errno.
+    mutating func open(
+        slot: UInt32, descriptor: Int32, transport: TransportKind, buffers: inout BufferRing
+    ) -> Int32
     /// Forgets what `open` made known. Every request on the slot must have completed.
     mutating func close(slot: UInt32, buffers: inout BufferRing)
-    /// Starts receiving into the slot's buffers; one completion a frame until one says that it was
-    /// the last.
+    /// Starts receiving. A socket's frames go into the slot's buffers, one completion each until
+    /// one says that it was the last; a device answers once, when there is something to read.
     mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool
     /// Asks for one completion when the slot can be written to.
     mutating func armWritable(slot: UInt32, tag: CompletionTag) -> Bool
@@ -36,6 +39,12 @@ public protocol WorkerBackend: ~Copyable {
     mutating func armWake() -> Bool
     /// Cancels every request on the slot; the completion with `tag` is the last.
     mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool
+    /// Reads a device's frames now until it has no more: frame i to `memory` + i * `stride`, its
+    /// length to `lengths`. The number read, or -errno when it is none.
+    mutating func readBatch(
+        descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
+        lengths: UnsafeMutableBufferPointer<Int32>
+    ) -> Int
     /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is
     /// none.
     mutating func sendBatch(

@@ -87,9 +87,12 @@ extension Worker where Backend: ~Copyable {
             // The queue is full of receives to be armed, as after a reload that adds many ports.
             _ = backend.submit()
         }
+        // Behind the sends, as these take long enough for the next frames to arrive.
+        if takingArrivals { askDevices() }
         _ =
             takingArrivals
             ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
+        tookArrivals = takingArrivals
         if takeFailures() == 0 { countSent() } else { settle() }
         stagedCount = 0
     }

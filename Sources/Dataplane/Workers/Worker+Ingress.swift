@@ -6,7 +6,7 @@ internal import SwitchCore
 
 extension Worker where Backend: ~Copyable {
     /// A frame whose memory is not a receive buffer.
-    private static var noBuffer: UInt16 { .max }
+    static var noBuffer: UInt16 { .max }
 
     /// Adds the completions at hand to `frames`, behind the early frames that a new table may have
     /// brought.
@@ -50,17 +50,20 @@ extension Worker where Backend: ~Copyable {
                 length: Int(completion.result) - connection.pointee.prefix, connection,
                 buffer: buffer)
         } else if completion.result <= 0 {
-            receiveFailed(completion, connection)
+            receiveFailed(completion.result, connection)
         }
-        if !completion.hasMore {
-            connection.pointee.receiveArmed = false
+        guard !completion.hasMore else { return }
+        connection.pointee.receiveArmed = false
+        if connection.pointee.transport == .tap, completion.result > 0 {
+            listReadable(connection)
+        } else {
             listForArming(connection)
         }
     }
 
     /// Adds a frame to the batch. A frame of a connection that is leaving is counted here, as the
     /// table no longer knows its port.
-    private mutating func append(
+    mutating func append(
         _ address: UnsafeMutableRawPointer, length: Int,
         _ connection: UnsafeMutablePointer<Connection>, buffer: UInt16
     ) {
@@ -68,19 +71,20 @@ extension Worker where Backend: ~Copyable {
             address: UnsafeRawPointer(address), length: Int32(clamping: max(0, length)),
             ingress: connection.pointee.port, bufferID: buffer)
         frameCount += 1
+        if buffer != Self.noBuffer { heldFrameCount += 1 }
     }
 
     @inline(never)
-    private mutating func receiveFailed(
-        _ completion: Completion, _ connection: UnsafeMutablePointer<Connection>
+    mutating func receiveFailed(
+        _ result: Int32, _ connection: UnsafeMutablePointer<Connection>
     ) {
-        switch -completion.result {
+        switch -result {
         case 0:
             // An empty datagram: the only receive that ends well without a buffer.
             connection.pointee.counters.add(.receivedFrames, 1)
             connection.pointee.counters.add(dropped: .runt, 1)
         case ENOBUFS, ENOMEM, ECANCELED, EINTR, EAGAIN, ECONNRESET: break
-        default: reportPeerGone(connection, errno: -completion.result)
+        default: reportPeerGone(connection, errno: -result)
         }
     }
 
@@ -121,6 +125,7 @@ extension Worker where Backend: ~Copyable {
         }
         last?.pointee.buffers.publish()
         frameCount = 0
+        heldFrameCount = 0
     }
 
     /// One loop over the batch: every verdict becomes sends, handovers or nothing (drops are

@@ -56,7 +56,7 @@ extension Worker where Backend: ~Copyable {
         seenGenerations[position] = connection.pointee.generation
         let result = backend.open(
             slot: UInt32(position), descriptor: connection.pointee.descriptor,
-            buffers: &connection.pointee.buffers)
+            transport: connection.pointee.transport, buffers: &connection.pointee.buffers)
         guard result >= 0 else {
             connection.pointee.state = .abandoned
             post(.activationFailed, connection, errno: -result)
@@ -89,20 +89,25 @@ extension Worker where Backend: ~Copyable {
     mutating func armReceives() {
         while arming.count > 0 {
             let connection = arming[arming.count - 1]
-            if connection.pointee.state == .active, !connection.pointee.receiveArmed {
-                connection.pointee.receiveArmed = backend.armReceive(
-                    slot: UInt32(connection.pointee.port.index),
-                    transport: connection.pointee.transport,
-                    tag: tag(CompletionKind.receive, connection))
-                // Without room in the submission queue the next turn tries again.
-                guard connection.pointee.receiveArmed else {
-                    hasUnfinishedRequests = true
-                    return
-                }
+            // Without room in the submission queue the next turn tries again.
+            guard armReceive(connection) else {
+                hasUnfinishedRequests = true
+                return
             }
             connection.pointee.isListedForArming = false
             arming.remove(at: arming.count - 1)
         }
+    }
+
+    /// Arms a connection's receive where it is not armed; false if there was no room for it.
+    mutating func armReceive(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        guard connection.pointee.state == .active, !connection.pointee.receiveArmed else {
+            return true
+        }
+        connection.pointee.receiveArmed = backend.armReceive(
+            slot: UInt32(connection.pointee.port.index), transport: connection.pointee.transport,
+            tag: tag(CompletionKind.receive, connection))
+        return connection.pointee.receiveArmed
     }
 
     /// Cancels the requests of retiring connections, and lets go of those whose last completion has
@@ -133,6 +138,7 @@ extension Worker where Backend: ~Copyable {
         (!connection.pointee.isOpen || connection.pointee.cancelSubmitted)
             && !connection.pointee.hasOutstandingRequests
             && !connection.pointee.isListedCongested && !connection.pointee.isListedForArming
+            && !connection.pointee.isListedReadable
     }
 
     private mutating func release(_ connection: UnsafeMutablePointer<Connection>) {

@@ -8,7 +8,8 @@
 //   2. clock     read once;
 //   3. table     one acquire load; where the version is new, `reconcile` activates and retires
 //                connections;
-//   4. gather    completions become frames with a known ingress port (Worker+Ingress);
+//   4. gather    completions become frames with a known ingress port (Worker+Ingress), and
+//                devices that have something are read (Worker+Devices);
 //   5. classify  the batch (SwitchCore, pure);
 //   6. send      one SQE for each frame and egress port, executed inline by one enter, then
 //                settled: what the kernel refused is copied into the egress port's queue
@@ -86,6 +87,10 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var completionCount = 0
     let frames: UnsafeMutableBufferPointer<Frame>
     var frameCount = 0
+    /// Of the frames, those in buffers that the kernel waits for.
+    var heldFrameCount = 0
+    /// Lengths of the frames of one device, as they were read.
+    let readLengths: UnsafeMutableBufferPointer<Int32>
     let verdicts: UnsafeMutableBufferPointer<Verdict>
     let sends: UnsafeMutableBufferPointer<SendRequest>
     let staged: UnsafeMutableBufferPointer<StagedSend>
@@ -95,6 +100,10 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var congested: ConnectionList
     var arming: ConnectionList
     var retiring: ConnectionList
+    /// Devices that may have something to read; the kernel is not asked about them.
+    var readable: ConnectionList
+    /// The last turn has taken what had arrived.
+    var tookArrivals = false
     /// Copies of one flooded frame by owner; zero between floods.
     let copiesTo: UnsafeMutableBufferPointer<UInt32>
     /// Segments of this turn's large frames.
@@ -112,7 +121,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     /// call saved counts more; above it a pool of 16 or 64 buffers would run dry, which ends its
     /// receive.
     static var heldFramesMax: Int { 16 }
-    /// Room for frames: one for each completion, and early frames beside them.
+    /// Room for frames: one for each completion, early frames and a device's batch beside them.
     static var framesMax: Int { batchMax + 64 }
     /// Most sends in one enter.
     static var sendsMax: Int { RingSizes.submissions / 2 }
@@ -131,6 +140,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         seenGenerations.initialize(repeating: 0)
         completions = .allocate(capacity: Self.batchMax)
         frames = .allocate(capacity: Self.framesMax)
+        readLengths = .allocate(capacity: Connection.bufferCountMax)
         verdicts = .allocate(capacity: Self.framesMax)
         sends = .allocate(capacity: Self.sendsMax)
         staged = .allocate(capacity: Self.sendsMax)
@@ -139,6 +149,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         congested = ConnectionList(capacity: context.portCapacity)
         arming = ConnectionList(capacity: context.portCapacity)
         retiring = ConnectionList(capacity: context.portCapacity)
+        readable = ConnectionList(capacity: context.portCapacity)
     }
 
     deinit {
@@ -146,6 +157,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         seenGenerations.deallocate()
         completions.deallocate()
         frames.deallocate()
+        readLengths.deallocate()
         verdicts.deallocate()
         sends.deallocate()
         staged.deallocate()
@@ -156,18 +168,20 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     /// look for it by name.
     @inline(never)
     mutating func turn() {
-        if completionCount == 0 { wait() }
+        if completionCount == 0, readable.count == 0 || !tookArrivals { wait() }
+        tookArrivals = false
         now = backend.now()
         hasUnfinishedRequests = false
         let table = links.table.read()
         if table.pointee.version != tableVersion { reconcile(table) }
 
         gather()
+        if readable.count > 0 { readDevices() }
         if frameCount > 0 { forward(table) }
         if links.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes
         // back first.
-        finishSends(takingArrivals: frameCount < Self.heldFramesMax)
+        finishSends(takingArrivals: heldFrameCount < Self.heldFramesMax)
         giveBuffersBack()
 
         if congested.count > 0 { relieveCongested() }
@@ -197,7 +211,9 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         // The flag before the look: whoever hands over after the look sees the flag and wakes us.
         // Pairs with the fence in `announceHandovers`.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
-        let mayBlock = !hasUnfinishedRequests && !hasHandoversWaiting() && !links.stopping.isSet
+        let mayBlock =
+            readable.count == 0 && !hasUnfinishedRequests && !hasHandoversWaiting()
+            && !links.stopping.isSet
         let timeout = relieveTimeout()
         _ = backend.enter(waitingFor: mayBlock ? 1 : 0, timeoutNanoseconds: timeout)
         links.gracePeriod.online(index)

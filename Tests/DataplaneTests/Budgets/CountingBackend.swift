@@ -32,8 +32,10 @@ struct CountingBackend: ~Copyable, WorkerBackend {
         ring.reap(into: completions)
     }
 
-    mutating func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
-        ring.open(slot: slot, descriptor: descriptor, buffers: &buffers)
+    mutating func open(
+        slot: UInt32, descriptor: Int32, transport: TransportKind, buffers: inout BufferRing
+    ) -> Int32 {
+        ring.open(slot: slot, descriptor: descriptor, transport: transport, buffers: &buffers)
     }
 
     mutating func close(slot: UInt32, buffers: inout BufferRing) {
@@ -52,6 +54,15 @@ struct CountingBackend: ~Copyable, WorkerBackend {
 
     mutating func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
         ring.cancelAll(slot: slot, tag: tag)
+    }
+
+    mutating func readBatch(
+        descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
+        lengths: UnsafeMutableBufferPointer<Int32>
+    ) -> Int {
+        ring.readBatch(
+            descriptor: descriptor, into: memory, stride: stride, capacity: capacity,
+            lengths: lengths)
     }
 
     mutating func sendBatch(

@@ -26,7 +26,9 @@ struct SimulatedBackend: WorkerBackend {
         kernel.reap(into: completions)
     }
 
-    func open(slot: UInt32, descriptor: Int32, buffers: inout BufferRing) -> Int32 {
+    func open(
+        slot: UInt32, descriptor: Int32, transport: TransportKind, buffers: inout BufferRing
+    ) -> Int32 {
         kernel.open(Int(slot), descriptor, &buffers)
     }
 
@@ -48,6 +50,14 @@ struct SimulatedBackend: WorkerBackend {
 
     func cancelAll(slot: UInt32, tag: CompletionTag) -> Bool {
         kernel.request(.cancel(Int(slot), tag))
+    }
+
+    func readBatch(
+        descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
+        lengths: UnsafeMutableBufferPointer<Int32>
+    ) -> Int {
+        guard let peer = peers(descriptor) else { return -Int(EBADF) }
+        return kernel.read(peer, memory, stride: stride, capacity: capacity, lengths)
     }
 
     func sendBatch(

@@ -33,6 +33,9 @@ final class SimulatedKernel {
         var isKernels: [Bool]
         var receive: CompletionTag?
         var poll: CompletionTag?
+        /// Enters within which a device is read again unasked, as its last read filled all buffers.
+        var entersToRead = 0
+        var isDevice: Bool { peer.shape.transport == .tap }
 
         init(peer: SimulatedPeer, buffers: borrowing BufferRing) {
             self.peer = peer
@@ -96,7 +99,8 @@ final class SimulatedKernel {
     var hasWork: Bool {
         if !completions.isEmpty || !requests.isEmpty || !late.isEmpty { return true }
         return slots.values.contains {
-            ($0.receive != nil && !$0.peer.outbox.isEmpty) || ($0.poll != nil && $0.peer.isWritable)
+            (($0.receive != nil || $0.entersToRead > 0) && !$0.peer.outbox.isEmpty)
+                || ($0.poll != nil && $0.peer.isWritable)
         }
     }
 
@@ -116,8 +120,10 @@ final class SimulatedKernel {
         }
         guard let peer = peers(descriptor) else { return -EBADF }
         if slots[index] != nil { note("slot \(index) was opened twice") }
-        for id in 0..<buffers.count { buffers.giveBack(UInt16(id)) }
-        buffers.publish()
+        if peer.shape.transport != .tap {
+            for id in 0..<buffers.count { buffers.giveBack(UInt16(id)) }
+            buffers.publish()
+        }
         slots[index] = Slot(peer: peer, buffers: buffers)
         return 0
     }
@@ -130,7 +136,9 @@ final class SimulatedKernel {
         if slot.receive != nil || slot.poll != nil {
             note("slot \(index) was closed with requests outstanding")
         }
-        if slot.isKernels.contains(false) { note("slot \(index) was closed without all buffers") }
+        if !slot.isDevice, slot.isKernels.contains(false) {
+            note("slot \(index) was closed without all buffers")
+        }
         buffers.poison()
     }
 
@@ -231,9 +239,14 @@ final class SimulatedKernel {
 
     private func arrive(_ slot: Slot) {
         takeBack(slot)
+        slot.entersToRead = max(0, slot.entersToRead - 1)
         if let tag = slot.poll, slot.peer.isWritable {
             slot.poll = nil
             completions.append(Completion(tag: tag, result: 4, flags: 0))
+        }
+        if slot.isDevice {
+            guard let tag = slot.receive, !slot.peer.outbox.isEmpty else { return }
+            return end(slot, tag, 1)
         }
         for _ in 0..<32 {
             guard let tag = slot.receive, let bytes = slot.peer.outbox.first else { return }
@@ -247,6 +260,34 @@ final class SimulatedKernel {
                 deliver(bytes, slot, tag)
             }
         }
+    }
+
+    /// Reads frames of a device over whatever its buffers hold: what still needs that is damaged.
+    func read(
+        _ peer: SimulatedPeer, _ memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
+        _ lengths: UnsafeMutableBufferPointer<Int32>
+    ) -> Int {
+        guard let slot = slots.values.first(where: { $0.peer === peer }) else {
+            note("a read of port \(peer.port), which is not open")
+            return -Int(EBADF)
+        }
+        if slot.receive != nil { note("a read of port \(peer.port) while it is asked for") }
+        for index in 0..<slot.count {
+            (slot.pool + index * stride).initializeMemory(
+                as: UInt8.self, repeating: 0xEE, count: capacity)
+        }
+        let count = min(lengths.count, peer.outbox.count)
+        for index in 0..<count {
+            let bytes = peer.outbox.removeFirst()
+            lengths[index] = Int32(min(bytes.count, capacity))
+            bytes.withUnsafeBytes {
+                (memory + index * stride).copyMemory(
+                    from: $0.baseAddress ?? UnsafeRawPointer(memory),
+                    byteCount: min(bytes.count, capacity))
+            }
+        }
+        slot.entersToRead = count == lengths.count ? 3 : 0
+        return count > 0 ? count : -Int(EAGAIN)
     }
 
     private func end(_ slot: Slot, _ tag: CompletionTag, _ result: Int32) {
