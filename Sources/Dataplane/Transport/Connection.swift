@@ -38,8 +38,8 @@ struct Connection: ~Copyable {
     enum Pace {
         /// Every frame is an SQE; nobody waits.
         case direct
-        /// The peer refused a frame lately: frames go by sendmmsg, which stops at the first refusal
-        /// and so keeps their order, and wait in `queue` while it refuses.
+        /// The peer refused a frame lately or may do so soon: frames go by sendmmsg, which stops at
+        /// the first refusal and so keeps their order, and wait in `queue` while it refuses.
         case careful
     }
 
@@ -76,6 +76,8 @@ struct Connection: ~Copyable {
     /// The ring knows the descriptor and the buffers.
     var isOpen = false
     var pace = Pace.direct
+    /// Bytes that the ring may send before the socket is asked again how full it is.
+    var credit = 0
     /// Frames of this turn for a careful port with an empty queue: they still lie in receive
     /// buffers.
     var carefulFrames: UnsafeMutableBufferPointer<cshims_gather>
@@ -89,6 +91,10 @@ struct Connection: ~Copyable {
     var isListedReadable = false
     /// Serial of the settlement that saw a success for this port; see `Worker.settle`.
     var successSerial: UInt64 = 0
+
+    /// No less than what a frame weighs on its socket: the kernel charges its own structures, too
+    /// (measured: 768 bytes for 60, 2304 for 1514, 69,888 for 65,000).
+    static func charge(ofFrame length: Int) -> Int { length &+ length >> 4 &+ 1024 }
 
     static let backoffMin: UInt64 = 50_000
     static let backoffMax: UInt64 = 5_000_000

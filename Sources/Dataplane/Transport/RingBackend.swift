@@ -117,6 +117,13 @@ struct RingBackend: ~Copyable, WorkerBackend {
                 UInt32(lengths.count)))
     }
 
+    func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
+        switch transport {
+        case .unixgram: Int(cshims_socket_send_room(descriptor))
+        case .tap: Int.max / 2
+        }
+    }
+
     func sendBatch(
         descriptor: Int32, transport: TransportKind,
         _ frames: UnsafeMutableBufferPointer<cshims_gather>

@@ -45,6 +45,9 @@ public protocol WorkerBackend: ~Copyable {
         descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
         lengths: UnsafeMutableBufferPointer<Int32>
     ) -> Int
+    /// Bytes that a socket takes until it is half full, negative beyond; much for a device, which
+    /// never is.
+    mutating func sendRoom(descriptor: Int32, transport: TransportKind) -> Int
     /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is
     /// none.
     mutating func sendBatch(

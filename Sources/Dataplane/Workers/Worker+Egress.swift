@@ -1,10 +1,11 @@
 // Sending, and what happens when a peer does not keep up.
 //
 // A port at ease is sent to by the ring: sends execute inline, in SQE order, inside one enter, and
-// only failures make completions. A port that refused lately ("careful") is sent to by sendmmsg,
-// which stops at the first refusal, since the ring would go on and could deliver a later frame of a
-// batch after refusing an earlier one. What is refused waits in the port's own queue, and later
-// frames join its tail. Nothing here ever waits, and no port touches another.
+// only failures make completions. A port that refused lately, or whose socket is half full
+// ("careful"), is sent to by sendmmsg, which stops at the first refusal, since the ring would go on
+// and could deliver a later frame of a batch after refusing an earlier one. What is refused waits
+// in the port's own queue, and later frames join its tail. Nothing here ever waits, and no port
+// touches another.
 
 internal import CShimsSystem
 internal import Glibc
@@ -36,7 +37,7 @@ extension Worker where Backend: ~Copyable {
         isFlooded: Bool
     ) {
         let prefix = connection.pointee.prefix
-        guard hasDirectSlot(connection) else {
+        guard hasDirectSlot(connection, length: length) else {
             return sendCarefully(
                 cshims_gather(frame - prefix, length: length + prefix), to: connection,
                 isFlooded: isFlooded)
@@ -47,13 +48,39 @@ extension Worker where Backend: ~Copyable {
             isFlooded: isFlooded)
     }
 
-    /// Whether the next frame for the port goes by the ring; there is room to stage it then.
-    mutating func hasDirectSlot(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    /// Whether a frame of `length` bytes for the port goes by the ring; there is room to stage it
+    /// then.
+    mutating func hasDirectSlot(
+        _ connection: UnsafeMutablePointer<Connection>, length: Int
+    ) -> Bool {
         guard connection.pointee.pace == .direct else { return false }
+        let charge = Connection.charge(ofFrame: length)
+        connection.pointee.credit &-= charge
+        if connection.pointee.credit < 0 { return renewCredit(connection, charge: charge) }
         guard stagedCount == Self.sendsMax else { return true }
         flush()
         // That may have made the port careful.
         return connection.pointee.pace == .direct
+    }
+
+    /// Asks how much the port's socket still takes; false if it is half full.
+    ///
+    /// The ring would go on after a refusal, and what follows in the batch could overtake what was
+    /// refused. So a socket that may fill up within a batch is sent to carefully before it does.
+    @inline(never)
+    private mutating func renewCredit(
+        _ connection: UnsafeMutablePointer<Connection>, charge: Int
+    ) -> Bool {
+        // What is staged does not weigh on the socket yet.
+        flush()
+        guard connection.pointee.pace == .direct else { return false }
+        connection.pointee.credit =
+            backend.sendRoom(
+                descriptor: connection.pointee.descriptor, transport: connection.pointee.transport)
+            &- charge
+        guard connection.pointee.credit < 0 else { return true }
+        becomeCareful(connection)
+        return false
     }
 
     /// Notes a send for the next flush.

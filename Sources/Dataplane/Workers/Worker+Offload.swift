@@ -85,7 +85,7 @@ extension Worker where Backend: ~Copyable {
         guard connection.pointee.state == .active else {
             return connection.pointee.counters.add(dropped: .noPeer, 1)
         }
-        guard hasDirectSlot(connection) else {
+        guard hasDirectSlot(connection, length: gather.length) else {
             return sendCarefully(gather, to: connection, isFlooded: isFlooded)
         }
         let isDevice = connection.pointee.transport == .tap

@@ -65,6 +65,10 @@ struct CountingBackend: ~Copyable, WorkerBackend {
             lengths: lengths)
     }
 
+    mutating func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
+        ring.sendRoom(descriptor: descriptor, transport: transport)
+    }
+
     mutating func sendBatch(
         descriptor: Int32, transport: TransportKind,
         _ frames: UnsafeMutableBufferPointer<cshims_gather>

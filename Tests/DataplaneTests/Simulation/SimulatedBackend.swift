@@ -60,6 +60,10 @@ struct SimulatedBackend: WorkerBackend {
         return kernel.read(peer, memory, stride: stride, capacity: capacity, lengths)
     }
 
+    func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
+        peers(descriptor)?.room ?? 0
+    }
+
     func sendBatch(
         descriptor: Int32, transport: TransportKind,
         _ frames: UnsafeMutableBufferPointer<cshims_gather>

@@ -1,10 +1,11 @@
 // The other end of a port in the simulation: what it sends waits in `outbox`, what it was sent is
 // checked and counted.
 
-import Dataplane
 import Glibc
 import Support
 import SwitchCore
+
+@testable import Dataplane
 
 /// What a port and its peer agree on.
 struct PortShape {
@@ -42,6 +43,10 @@ class SimulatedPeer {
     /// next; 0: none.
     var whim: UInt64 = 0
 
+    /// A stuck peer that is slow, not dead: it reads one frame after so many sends; 0: none.
+    var pace = 0
+    private var sendsUntilRead = 0
+
     private(set) var queued = 0
     private(set) var deliveredCount = 0
     private(set) var deliveredBytes = 0
@@ -67,12 +72,16 @@ class SimulatedPeer {
         }
     }
 
+    /// Bytes that the peer's queue takes until it is half full, of frames of 1,000 bytes.
+    var room: Int { (capacity / 2 - queued) * Connection.charge(ofFrame: 1000) }
+
     /// Reads everything that waits.
     func read() { queued = 0 }
 
     /// Takes a frame, with what stands before it, as the kernel would: 0 or -errno.
     func offer(_ bytes: [UInt8]) -> Int32 {
         if case .failing(let errno) = mood { return -errno }
+        readSlowly()
         if mood == .stuck, queued >= capacity { return -EAGAIN }
         if whim > 0, generator.next(upperBound: whim) == 0 { return -EAGAIN }
         if mood == .stuck { queued += 1 }
@@ -82,6 +91,15 @@ class SimulatedPeer {
             fault = fault ?? "port \(port) was sent \(problem)"
         }
         return 0
+    }
+
+    private func readSlowly() {
+        guard pace > 0 else { return }
+        sendsUntilRead -= 1
+        if sendsUntilRead <= 0 {
+            sendsUntilRead = pace
+            queued = max(0, queued - 1)
+        }
     }
 
     /// What is wrong with a delivered frame; nil: nothing.

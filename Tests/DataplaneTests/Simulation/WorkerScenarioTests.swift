@@ -110,6 +110,26 @@ import Testing
         simulation.shutDown()
     }
 
+    @Test func `a slow peer whose socket fills up within a batch gets all frames in order`() throws
+    {
+        let simulation = try makeSwitch {
+            $0.peerCapacity = 64
+            $0.queueBytes = 1 << 20
+        }
+        simulation.peers[1].mood = .stuck
+        simulation.peers[1].pace = 3
+        for _ in 0..<30 {
+            for _ in 0..<40 { simulation.send(from: 0, to: 1) }
+            simulation.turn()
+            simulation.turn()
+        }
+        simulation.peers[1].mood = .reading
+        simulation.settle()
+        #expect(simulation.counters(1)[dropped: .overtaken] == 0)
+        #expect(simulation.peers[1].delivered[PortID(index: 0)] == (1...1200).map { $0 })
+        simulation.shutDown()
+    }
+
     @Test func `a port is sent to directly again after ten milliseconds without a refusal`() throws
     {
         let simulation = try makeSwitch()
