@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .children import undisturbed
@@ -90,9 +90,8 @@ def sweep():
 class Lab:
     """Namespaces, named by roles; `with` removes them."""
 
-    def __init__(self, roles, congestion=None):
+    def __init__(self, roles):
         self.names = {role: f"{PREFIX}{os.getpid()}-{role}" for role in roles}
-        self.congestion = congestion
 
     def __getitem__(self, role):
         return self.names[role]
@@ -117,18 +116,8 @@ class Lab:
         with inside(name):
             # The chatter of address configuration is no part of what is measured.
             for part in ("all", "default"):
-                write_sysctl(f"net.ipv6.conf.{part}.disable_ipv6", "1", is_needed=False)
-            if self.congestion:
-                write_sysctl("net.ipv4.tcp_congestion_control", self.congestion)
-
-
-def write_sysctl(name, value, is_needed=True):
-    """Sets a value of the namespace in which the calling thread is."""
-    try:
-        Path("/proc/sys", name.replace(".", "/")).write_text(value)
-    except OSError as error:
-        if is_needed:
-            raise NetworkError(f"{name} = {value}: {error.strerror}") from None
+                with suppress(OSError):  # a kernel without IPv6 is as good
+                    Path(f"/proc/sys/net/ipv6/conf/{part}/disable_ipv6").write_text("1")
 
 
 def configure(name, device, address, mtu, queue):

@@ -84,7 +84,7 @@ class Scenario:
     mtu: int = 1500
     queue: int = 10000
     streams: int = 1
-    congestion: str = ""  # TCP's congestion control; empty: the machine's
+    congestion: str = ""  # TCP's congestion control in streams; empty: the machine's
     file_bytes: int = 0   # of the file that --hash sends
 
     @property

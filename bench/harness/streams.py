@@ -36,8 +36,10 @@ def whole(seconds):
 
 
 def _client(scenario, seconds):
+    # By the socket: a namespace may not choose what the machine does not allow everybody.
+    congestion = ["--congestion", scenario.congestion] if scenario.congestion else []
     return [
-        "iperf3", "--client", ADDRESSES["b"], "--json", "--connect-timeout", "5000", "--time",
+        "iperf3", *congestion, "--client", ADDRESSES["b"], "--json", "--connect-timeout", "5000", "--time",
         str(seconds), "--parallel", str(scenario.streams)]
 
 
@@ -89,7 +91,7 @@ def _through(contender, scenario, binaries, work):
     directory = Path(tempfile.mkdtemp(prefix=network.PREFIX))
     try:
         with ExitStack() as stack:
-            lab = stack.enter_context(network.Lab(roles, scenario.congestion))
+            lab = stack.enter_context(network.Lab(roles))
             make, _ = carriers.ALL[contender.carrier]
             link = stack.enter_context(make(carriers.Setting(
                 lab, binaries, directory, contender.ends, contender.mtu, scenario.queue,
