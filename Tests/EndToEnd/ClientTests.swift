@@ -260,7 +260,7 @@ extension EndToEnd {
             let b = try lan.peer("b", 1)
             try await lan.allAttached(["b"])
             // A switch that stands still finds both in its queue when it goes on.
-            lan.process.send(signal: SIGSTOP)
+            try await lan.process.pause()
             let first = try lan.peer("a", 2)
             let second = try lan.peer("a", 3)
             let frames = (0..<2).map { first.frame(to: TestFrame.broadcast, number: $0) }
@@ -269,7 +269,7 @@ extension EndToEnd {
                 try second.send(second.frame(to: TestFrame.broadcast, number: UInt32(number)))
             }
             try first.send(frames[1])
-            lan.process.send(signal: SIGCONT)
+            lan.process.resume()
 
             #expect(try await b.frames(before: frames[1]) == [frames[0]])
             try await lan.process.line(containing: "second peer", within: .seconds(5))

@@ -49,7 +49,7 @@ extension EndToEnd {
             let stuck = try await LoadGenerator.listening([lan.endpoint("c", 2)])
             // The first run fills what memory there is to be filled.
             let port = try await lan.allAttached(["c"]).port("c")
-            stuck.process.send(signal: SIGSTOP)
+            try await stuck.process.pause()
             _ = try expectNothingLost(try await offer(lan, rate: rate))
             let memory = try lan.residentKilobytes()
             let flow = try expectNothingLost(try await offer(lan, rate: rate))
@@ -65,7 +65,7 @@ extension EndToEnd {
             let dropped = congested.drops("queue_full") + congested.drops("queue_expired")
             #expect(dropped > 0)
 
-            stuck.process.send(signal: SIGCONT)
+            stuck.process.resume()
             let later = try await LoadGenerator.run(
                 endpoints: [lan.endpoint("d", 3)],
                 flows: ["id=9 from=d to=\(Self.third) rate=500 count=500"])

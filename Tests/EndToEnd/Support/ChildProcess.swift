@@ -77,6 +77,31 @@ final class ChildProcess: Sendable {
         record.ifRunning { _ = Glibc.kill(pid, signal) }
     }
 
+    /// Stops every thread of the child and waits until they stand, as the signal alone only asks.
+    /// - Throws: `Failure` when one still runs after 5 s.
+    func pause() async throws {
+        send(signal: SIGSTOP)
+        let deadline = ContinuousClock.now + .seconds(5)
+        while try !isStopped() {
+            guard ContinuousClock.now < deadline else { throw failure("did not stop") }
+            await Task.yield()
+        }
+    }
+
+    /// Lets the child go on after `pause`.
+    func resume() {
+        send(signal: SIGCONT)
+    }
+
+    private func isStopped() throws -> Bool {
+        let threads = "/proc/\(pid)/task"
+        return try FileManager.default.contentsOfDirectory(atPath: threads).allSatisfy { name in
+            let line = try? String(contentsOfFile: "\(threads)/\(name)/stat", encoding: .utf8)
+            // The state follows the name, which may hold anything, in its parentheses.
+            return line?.split(separator: ")").last?.hasPrefix(" T") == true
+        }
+    }
+
     /// Kills the child and all that it started. Does nothing once it has ended.
     func kill() {
         record.ifRunning { _ = Glibc.kill(-pid, SIGKILL) }
