@@ -23,19 +23,23 @@ public struct DataPlaneSettings: Sendable {
     public var macLimit: Int
     /// Ageing time of the MAC table, seconds.
     public var macAgeingSeconds: UInt32
+    /// Time for which a worker looks for work before it sleeps, nanoseconds; 0: it sleeps at once.
+    public var busyPollNanoseconds: UInt64
     /// Bytes of each ring between two workers, a power of two.
     public var handoverBytes: Int
 
     /// Settings with the defaults of the configuration.
     public init(
         workers: Int = 1, processors: [Int] = [], portCapacity: Int = 1024, macLimit: Int = 16384,
-        macAgeingSeconds: UInt32 = 300, handoverBytes: Int = 4 << 20
+        macAgeingSeconds: UInt32 = 300, busyPollNanoseconds: UInt64 = 0,
+        handoverBytes: Int = 4 << 20
     ) {
         self.workers = workers
         self.processors = processors
         self.portCapacity = portCapacity
         self.macLimit = macLimit
         self.macAgeingSeconds = macAgeingSeconds
+        self.busyPollNanoseconds = busyPollNanoseconds
         self.handoverBytes = handoverBytes
     }
 }
@@ -102,6 +106,7 @@ public final class DataPlane {
             eventDescriptor = eventWake.descriptor
             context = try WorkerContext(
                 workerCount: settings.workers, portCapacity: settings.portCapacity,
+                busyPollNanoseconds: settings.busyPollNanoseconds,
                 macTable: MACTable(
                     limit: settings.macLimit, portCapacity: settings.portCapacity,
                     ageingTicks: settings.macAgeingSeconds, seed: seed),

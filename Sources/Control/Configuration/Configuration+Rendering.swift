@@ -64,6 +64,7 @@ extension SwitchSettings {
         macAgeing = configuration.macAgeing
         macLimit = configuration.macLimit
         cpus = configuration.cpus
+        busyPollNanoseconds = configuration.busyPollNanoseconds
     }
 }
 

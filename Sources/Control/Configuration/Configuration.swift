@@ -22,6 +22,8 @@ public struct Configuration: Equatable, Sendable {
     public var macLimit: Int
     /// CPU of each worker, in order; empty when workers are not pinned.
     public var cpus: [Int]
+    /// Nanoseconds for which a worker looks for frames before it sleeps.
+    public var busyPollNanoseconds: Int
     /// All ports, in the order of the file.
     public var ports: [PortConfiguration]
 
@@ -43,6 +45,7 @@ public struct Configuration: Equatable, Sendable {
         macAgeing = settings.macAgeing!
         macLimit = settings.macLimit!
         cpus = settings.cpus!
+        busyPollNanoseconds = settings.busyPollNanoseconds!
         ports = []
     }
 }

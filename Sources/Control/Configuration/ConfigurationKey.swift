@@ -86,6 +86,7 @@ struct SwitchSettings: Equatable, Sendable {
     var macAgeing: Int?
     var macLimit: Int?
     var cpus: [Int]?
+    var busyPollNanoseconds: Int?
 }
 
 /// The keys of a `[[port]]` or of `[port_defaults]` as a file gives them.

@@ -18,6 +18,11 @@ enum ConfigurationSchema {
             "CPU of each worker, in order: as many as `workers`, or none to leave workers unpinned."
         ),
         .init(
+            "busy_poll", \.busyPollNanoseconds, .duration(0...1_000_000), default: .value(0),
+            effect: .restart,
+            "Time for which a worker looks for frames before it sleeps. It saves the microseconds "
+                + "of a wake-up and uses its CPU meanwhile; 0 sleeps at once."),
+        .init(
             "runtime_dir", \.runtimeDirectory, .directory,
             default: .described(
                 "root: `/run/ringswitch`; a user: `$XDG_RUNTIME_DIR/ringswitch`, else "

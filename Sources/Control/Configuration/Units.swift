@@ -89,7 +89,9 @@ enum TimeSpan {
     /// The duration that `text` was probably meant to be.
     static func correction(of text: String) -> String? { table.correction(of: text) }
     /// `nanoseconds` in the largest unit that leaves no remainder.
-    static func format(_ nanoseconds: Int) -> String { table.format(nanoseconds) }
+    static func format(_ nanoseconds: Int) -> String {
+        nanoseconds == 0 ? "0us" : table.format(nanoseconds)
+    }
     /// `range` for people: "100us to 10s".
     static func format(_ range: ClosedRange<Int>) -> String {
         "\(format(range.lowerBound)) to \(format(range.upperBound))"

@@ -46,7 +46,8 @@ public final class Switch {
             DataPlaneSettings(
                 workers: configuration.workers, processors: configuration.cpus,
                 portCapacity: Configuration.portLimit, macLimit: configuration.macLimit,
-                macAgeingSeconds: UInt32(configuration.macAgeing)),
+                macAgeingSeconds: UInt32(configuration.macAgeing),
+                busyPollNanoseconds: UInt64(configuration.busyPollNanoseconds)),
             seed: UInt64.random(in: .min ... .max))
     }
 

@@ -202,30 +202,4 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
     /// Seconds of the monotonic clock, the MAC table's unit of age.
     var tick: UInt32 { UInt32(truncatingIfNeeded: now / 1_000_000_000) }
-
-    /// Blocks until something happens, offline, so that grace periods do not wait for an idle
-    /// worker.
-    private mutating func wait() {
-        links.isWaiting.store(true)
-        links.gracePeriod.offline(index)
-        // The flag before the look: whoever hands over after the look sees the flag and wakes us.
-        // Pairs with the fence in `announceHandovers`.
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        let mayBlock =
-            readable.count == 0 && !hasUnfinishedRequests && !hasHandoversWaiting()
-            && !links.stopping.isSet
-        let timeout = relieveTimeout()
-        _ = backend.enter(waitingFor: mayBlock ? 1 : 0, timeoutNanoseconds: timeout)
-        links.gracePeriod.online(index)
-        links.isWaiting.store(false)
-        block.add(.wakeups, 1)
-        completionCount = backend.reap(into: completions)
-    }
-
-    private func hasHandoversWaiting() -> Bool {
-        for other in 0..<links.workerCount {
-            if let ring = links.ring(from: other), !ring.isEmpty { return true }
-        }
-        return false
-    }
 }

@@ -29,6 +29,8 @@ struct SharedFlag: @unchecked Sendable {
 final class WorkerContext: Sendable {
     let workerCount: Int
     let portCapacity: Int
+    /// How long a worker looks for work before it sleeps.
+    let busyPollNanoseconds: UInt64
     let table: Published<ConnectionTable>
     let gracePeriod: GracePeriod
     let macTable: MACTable
@@ -43,10 +45,12 @@ final class WorkerContext: Sendable {
     let handovers: [HandoverRing?]
 
     init(
-        workerCount: Int, portCapacity: Int, macTable: MACTable, handoverBytes: Int, eventWake: Wake
+        workerCount: Int, portCapacity: Int, busyPollNanoseconds: UInt64 = 0, macTable: MACTable,
+        handoverBytes: Int, eventWake: Wake
     ) throws(RingError) {
         self.workerCount = workerCount
         self.portCapacity = portCapacity
+        self.busyPollNanoseconds = busyPollNanoseconds
         self.macTable = macTable
         table = Published(ConnectionTable(version: 0, entries: []))
         gracePeriod = GracePeriod(workerCount: workerCount)

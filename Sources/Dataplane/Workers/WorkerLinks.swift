@@ -10,6 +10,7 @@ internal import SwitchCore
 /// One worker's ways to the shared words and to the other workers.
 struct WorkerLinks: ~Copyable {
     let workerCount: Int
+    let busyPollNanoseconds: UInt64
     let table: Published<ConnectionTable>
     let gracePeriod: GracePeriod
     /// Set when this worker shall end.
@@ -27,6 +28,7 @@ struct WorkerLinks: ~Copyable {
     init(index: Int, context: WorkerContext) {
         let count = context.workerCount
         workerCount = count
+        busyPollNanoseconds = context.busyPollNanoseconds
         table = context.table
         gracePeriod = context.gracePeriod
         stopping = context.stopping[index]

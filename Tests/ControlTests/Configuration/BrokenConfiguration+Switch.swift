@@ -32,8 +32,8 @@ extension BrokenConfiguration {
             "an unknown key",
             #"colour = "red""#,
             #"""
-            lan.toml:2: switch.colour: unknown key; allowed: name, workers, cpus, runtime_dir, \#
-            mac_ageing, mac_limit
+            lan.toml:2: switch.colour: unknown key; allowed: name, workers, cpus, busy_poll, \#
+            runtime_dir, mac_ageing, mac_limit
             """#),
         .inSwitch(
             "a name in capitals",
@@ -183,6 +183,13 @@ extension BrokenConfiguration {
             #"""
             lan.toml:2: switch.mac_ageing: "2 fortnights" is not a duration; allowed: 1s to \#
             500000s, written like "300s", "5m" or "1h"
+            """#),
+        .inSwitch(
+            "a worker that would look for long",
+            #"busy_poll = "5ms""#,
+            #"""
+            lan.toml:2: switch.busy_poll: "5ms" is out of range; allowed: 0us to 1ms, \#
+            written like "500us", "5ms" or "1s"
             """#),
         .inSwitch(
             "a time that is too short",

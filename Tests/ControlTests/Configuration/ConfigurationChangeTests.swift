@@ -108,12 +108,15 @@ import Testing
                 name = "lan1"
                 workers = 2
                 cpus = [0, 1]
+                busy_poll = "20us"
                 runtime_dir = "/run/other"
                 mac_ageing = "60s"
                 mac_limit = 128
 
                 """ + Self.before)
-        let keys = ["name", "workers", "cpus", "runtime_dir", "mac_ageing", "mac_limit"]
+        let keys = [
+            "name", "workers", "cpus", "busy_poll", "runtime_dir", "mac_ageing", "mac_limit",
+        ]
         #expect(change.restartKeys == keys)
         #expect(change.reloadedKeys.isEmpty)
     }

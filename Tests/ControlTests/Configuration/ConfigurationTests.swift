@@ -23,6 +23,7 @@ import Testing
         name = "lab"
         workers = 2
         cpus = [3, 2]
+        busy_poll = "50us"
         runtime_dir = "/srv//switch/./"
         mac_ageing = "2m"
         mac_limit = 1024
@@ -64,6 +65,7 @@ import Testing
         #expect(configuration.name == "lan0")
         #expect(configuration.workers == 1)
         #expect(configuration.cpus == [])
+        #expect(configuration.busyPollNanoseconds == 0)
         #expect(configuration.macAgeing == 300)
         #expect(configuration.macLimit == 16384)
         #expect(configuration.runtimeDirectory == "/run/ringswitch")
@@ -99,6 +101,7 @@ import Testing
         #expect(configuration.name == "lab")
         #expect(configuration.workers == 2)
         #expect(configuration.cpus == [3, 2])
+        #expect(configuration.busyPollNanoseconds == 50_000)
         #expect(configuration.macAgeing == 120)
         #expect(configuration.macLimit == 1024)
         #expect(configuration.runtimeDirectory == "/srv/switch")
@@ -269,6 +272,7 @@ import Testing
                 name = "lan0"
                 workers = 1
                 cpus = []
+                busy_poll = "0us"
                 runtime_dir = "/run/ringswitch"
                 mac_ageing = "5m"
                 mac_limit = 16384

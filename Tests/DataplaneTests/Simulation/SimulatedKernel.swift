@@ -71,6 +71,8 @@ final class SimulatedKernel {
     var refusalRate: UInt64 = 0
     /// Cancelled requests answer only some enters later.
     var delaysCancels = false
+    /// Time that an enter takes which neither waits nor finds anything.
+    var lookNanoseconds: UInt64 = 1_000
     /// The errno with which the next `open` fails.
     var openFailure: Int32?
 
@@ -213,6 +215,7 @@ final class SimulatedKernel {
             completions.append(Completion(tag: wakeTag, result: 1, flags: 2))
         }
         lastWait = .none
+        if count == 0, completions.isEmpty { clock += lookNanoseconds }
         if count > 0, completions.isEmpty {
             lastWait = timeoutNanoseconds.map { .upTo($0) } ?? .forever
             return -ETIME

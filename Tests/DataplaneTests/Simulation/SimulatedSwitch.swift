@@ -19,6 +19,7 @@ final class SimulatedSwitch {
         /// By port; none: all are as `PortShape` has it.
         var shapes: [PortShape] = []
         var handoverBytes = 1 << 16
+        var busyPoll: UInt64 = 0
         /// Frames that a peer's queue holds while the peer does not read.
         var peerCapacity = 8
 
@@ -71,6 +72,7 @@ final class SimulatedSwitch {
         generations = Array(repeating: 0, count: options.ports)
         context = try WorkerContext(
             workerCount: options.workers, portCapacity: options.ports,
+            busyPollNanoseconds: options.busyPoll,
             macTable: MACTable(
                 limit: 1024, portCapacity: options.ports, ageingTicks: 300, seed: seed),
             handoverBytes: options.handoverBytes, eventWake: try Wake())

@@ -110,6 +110,23 @@ import Testing
         simulation.shutDown()
     }
 
+    @Test func `a worker that polls looks for as long as it may, and then sleeps`() throws {
+        let simulation = try makeSwitch { $0.busyPoll = 50_000 }
+        let kernel = simulation.kernels[0]
+        let before = (kernel.enterCount, kernel.clock)
+        simulation.turn()
+        #expect(kernel.enterCount - before.0 == 51)
+        #expect(kernel.clock - before.1 == 50 * kernel.lookNanoseconds)
+        #expect(kernel.lastWait == .forever)
+        simulation.send(from: 0, to: 1)
+        simulation.turn()
+        #expect(kernel.enterCount - before.0 == 53, "it looked once, and sent")
+        #expect(kernel.lastWait == .none)
+        #expect(simulation.peers[1].deliveredCount == 1)
+        simulation.settle()
+        simulation.shutDown()
+    }
+
     @Test func `a slow peer whose socket fills up within a batch gets all frames in order`() throws
     {
         let simulation = try makeSwitch {
