@@ -131,4 +131,4 @@ needs-build:
 
 .PHONY: needs-test
 needs-test: needs-build
-	@scripts/need run control
+	@scripts/need run test
