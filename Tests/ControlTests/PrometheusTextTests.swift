@@ -55,7 +55,7 @@ struct PrometheusTextTests {
                 _ = try #require(Double(words.last ?? ""))
             }
         }
-        #expect(announced.count == 25)
+        #expect(announced.count == 26)
     }
 
     @Test func `the text ends with a line break`() {

@@ -75,7 +75,9 @@ extension PortSettings {
         type = port.type
         offload = port.offload
         maxFrame = port.maxFrame
+        queue = port.queue
         queueBytes = port.queueBytes
+        queueTargetNanoseconds = port.queueTargetNanoseconds
         queueDelayNanoseconds = port.queueDelayNanoseconds
         switch port.kind {
         case .unixgram(let socket):
@@ -102,7 +104,9 @@ extension PortConfiguration {
         name = settings.name!
         offload = settings.offload!
         maxFrame = settings.maxFrame!
+        queue = settings.queue!
         queueBytes = settings.queueBytes!
+        queueTargetNanoseconds = settings.queueTargetNanoseconds!
         queueDelayNanoseconds = settings.queueDelayNanoseconds!
         switch settings.type! {
         case .unixgram:

@@ -50,6 +50,14 @@ public struct Configuration: Equatable, Sendable {
     }
 }
 
+/// In which order frames leave an egress queue.
+public enum QueueOrder: String, CaseIterable, Sendable {
+    /// Ports and flows in turns, each held to a short delay.
+    case fair
+    /// As they came.
+    case fifo
+}
+
 /// One port as configured: what every port has, and what its kind adds.
 public struct PortConfiguration: Equatable, Sendable {
     /// Unique name of the port.
@@ -64,6 +72,10 @@ public struct PortConfiguration: Equatable, Sendable {
     /// The tag counts, the FCS does not: 1518 lets a payload of 1500 bytes pass, tagged or not.
     /// With `vnet` a frame that is still to be cut up counts as its segments.
     public var maxFrame: Int
+    /// In which order frames leave the port's egress queue.
+    public var queue: QueueOrder
+    /// Nanoseconds that a flow of a fair queue may wait for long.
+    public var queueTargetNanoseconds: Int
     /// Bytes of frames that the port's egress queue holds; 0 for no queue.
     public var queueBytes: Int
     /// Nanoseconds after which a queued frame is dropped.

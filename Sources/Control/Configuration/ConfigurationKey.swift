@@ -96,7 +96,9 @@ struct PortSettings: Sendable {
     var type: PortType?
     var offload: Offload?
     var maxFrame: Int?
+    var queue: QueueOrder?
     var queueBytes: Int?
+    var queueTargetNanoseconds: Int?
     var queueDelayNanoseconds: Int?
     var path: String?
     var mode: UInt32?

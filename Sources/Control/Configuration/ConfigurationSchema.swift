@@ -68,10 +68,20 @@ enum ConfigurationSchema {
                 + "FCS. With `vnet` a frame that is still to be cut up counts as its segments. A "
                 + "`tap` port needs at least `mtu` + 14."),
         .init(
+            "queue", \.queue, .queueOrder, default: .value(.fair),
+            "How frames leave that wait for a port that does not take them. `fair`: ports and "
+                + "flows in turns, new flows first, and a flow that waits for long is told to slow "
+                + "down. `fifo`: as they came."),
+        .init(
             "queue_bytes", \.queueBytes, .size(0...(256 << 20)),
             default: .described("`1MiB`; with `offload = \"raw\"` or `\"vnet\"` `4MiB`"),
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
                 + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
+        .init(
+            "queue_target", \.queueTargetNanoseconds,
+            .duration(100_000...TimeSpan.second), default: .value(1_000_000),
+            "Time that a flow may wait in a `fair` queue for longer than 20 ms: then single frames "
+                + "are marked (ECN) or dropped, the more the longer it lasts."),
         .init(
             "queue_delay", \.queueDelayNanoseconds,
             .duration(100_000...(10 * TimeSpan.second)), default: .value(5_000_000),

@@ -84,6 +84,11 @@ extension ValueCodec where Value == Offload {
     static var offload: Self { choice("an offload", \.word) }
 }
 
+extension ValueCodec where Value == QueueOrder {
+    /// In which order frames leave a queue.
+    static var queueOrder: Self { choice("an order", \.rawValue) }
+}
+
 extension ValueCodec where Value == UInt32 {
     /// Permission bits, in octal.
     static var mode: Self {

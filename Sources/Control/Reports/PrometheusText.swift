@@ -112,6 +112,9 @@ public enum PrometheusText {
             family("queue_high_water_bytes", .gauge, "Most bytes that ever waited.") {
                 $0.queue.highWaterBytes
             },
+            family("ecn_marks_total", .counter, "Frames marked in the egress queue (ECN).") {
+                $0.queue.marks
+            },
             family("send_buffer_bytes", .gauge, "Effective SO_SNDBUF of the port's socket.") {
                 $0.effectiveSendBuffer.map { UInt64(max(0, $0)) }
             },

@@ -254,12 +254,21 @@ public struct QueueStatus: Codable, Sendable, Equatable {
     public var bytes: UInt64
     /// Most bytes that ever waited.
     public var highWaterBytes: UInt64
+    /// In which order frames leave: `fair` or `fifo`.
+    public var order: String
+    /// Frames that were marked (ECN) for their flow to slow down.
+    public var marks: UInt64
 
-    /// A queue; an empty one that never filled when everything is left out.
-    public init(frames: UInt64 = 0, bytes: UInt64 = 0, highWaterBytes: UInt64 = 0) {
+    /// A queue; an empty fair one that never filled when everything is left out.
+    public init(
+        frames: UInt64 = 0, bytes: UInt64 = 0, highWaterBytes: UInt64 = 0, order: String = "fair",
+        marks: UInt64 = 0
+    ) {
         self.frames = frames
         self.bytes = bytes
         self.highWaterBytes = highWaterBytes
+        self.order = order
+        self.marks = marks
     }
 }
 

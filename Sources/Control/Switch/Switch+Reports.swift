@@ -100,7 +100,8 @@ extension Switch {
                 drops: drops),
             queue: QueueStatus(
                 frames: sum[.queuedFrames], bytes: sum[.queuedBytes],
-                highWaterBytes: sum[.queueHighWaterBytes]))
+                highWaterBytes: sum[.queueHighWaterBytes],
+                order: port.configuration.queue.rawValue, marks: since(.ecnMarks)))
         port.describe(into: &status)
         return status
     }

@@ -46,6 +46,7 @@ final class TapPort: ManagedPort {
                     port: id, transport: .tap, descriptor: device.descriptor,
                     frameLengthMax: configuration.maxFrame, mtu: settings.mtu,
                     offload: configuration.offload, queueBytes: configuration.queueBytes,
+                    queueDiscipline: configuration.queueDiscipline,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds)))
         } catch {
             device.close()

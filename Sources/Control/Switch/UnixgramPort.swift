@@ -124,6 +124,7 @@ final class UnixgramPort: ManagedPort {
                     port: id, transport: .unixgram, descriptor: listener.descriptor,
                     frameLengthMax: configuration.maxFrame, offload: configuration.offload,
                     queueBytes: configuration.queueBytes,
+                    queueDiscipline: configuration.queueDiscipline,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
                     earlyFrames: attachment.frames))
             stage = .attached(attachment.peer, generation: generation)

@@ -1,145 +1,260 @@
 // Frames that the kernel refused for now, waiting for one egress port.
 //
-// A byte ring in memory of its own: every frame stands contiguously behind a 16-byte header, so
-// that a batch of them can be handed to sendmmsg without copying again. Bounded in bytes by its
-// capacity and in time by `expire`: a frame that waited too long leaves from the head, since late
-// frames help nobody.
+//     append -> flow by hash -> rounds of flows -> chosen -> sendmmsg -> removeFirst
 //
-//     +--------+---------+--------+---------+------+     header: length (UInt32), unused (UInt32),
-//     | header | payload | header | payload | skip |             time of arrival (UInt64, ns)
-//     +--------+---------+--------+---------+------+     payload padded to 16 bytes
+// The frames lie in a byte ring (FrameRing) and hang in lists, one a flow. Whose turn it is
+// FlowTable says, when a flow waits for too long CoDel does. What was chosen for a batch and not
+// accepted stays chosen and goes first in the next one, so no flow pays twice for a frame.
 //
-// An entry that does not fit before the end of the memory starts again at offset 0; the gap is
-// marked by a header with `skipLength`. An empty queue starts at offset 0 again, which keeps a
-// lightly used queue in the cache.
+// Bounded in bytes by the capacity and in time by `expire`: a frame that waited too long leaves,
+// since late frames help nobody. A queue of the discipline `fifo` is one with a single flow.
 
 internal import CShimsSystem
-internal import Glibc
+internal import SwitchCore
 
-/// A bounded byte ring of frames for one egress port; owned by one worker.
+/// What a queue lost or marked of itself.
+struct QueueSignals: Equatable {
+    /// Frames that made room for others.
+    var full = 0
+    /// Frames dropped to slow their flow down.
+    var dropped = 0
+    /// Frames marked for the same reason.
+    var marked = 0
+
+    var isEmpty: Bool { self == QueueSignals() }
+}
+
+/// A bounded queue of frames for one egress port; owned by one worker.
 struct EgressQueue: ~Copyable {
-    /// Usable bytes, headers and padding included.
+    /// Bytes that frames may use, headers and padding included.
     let capacity: Int
-    /// Frames waiting.
-    private(set) var frameCount = 0
     /// Bytes of the waiting frames, without headers and padding.
     private(set) var byteCount = 0
-    /// Bytes of the ring in use.
-    private(set) var usedBytes = 0
 
-    private let base: UnsafeMutableRawPointer
-    private var head = 0
-    private var tail = 0
+    private let discipline: QueueDiscipline
+    /// Bytes before each frame that are not the frame's.
+    private let prefix: Int
+    private let seed: UInt64
+    private var ring: FrameRing
+    private var flows = FlowTable()
+    private let chosen: UnsafeMutablePointer<UInt32>
+    private var chosenCount = 0
+    private var signals = QueueSignals()
 
-    private static let headerLength = 16
-    private static let skipLength = UInt32.max
+    /// Most frames that are chosen at a time.
+    static var batchMax: Int { 64 }
 
-    /// Reserves `capacity` bytes of address space; pages are taken from the system when first used.
-    ///
-    /// Traps when the address space is exhausted: the set-up of a port cannot go on without its
-    /// queue.
-    init(capacity: Int) {
+    /// Makes a queue of `capacity` bytes for frames behind `prefix` other bytes.
+    init(
+        capacity: Int, discipline: QueueDiscipline = .fifo, prefix: Int = 0, seed: UInt64 = 0
+    ) {
         self.capacity = max(64, (capacity + 15) & ~15)
-        let memory = mmap(
-            nil, self.capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-            -1, 0)
-        guard let memory, memory != MAP_FAILED else {
-            fatalError("no address space for an egress queue of \(capacity) bytes")
-        }
-        base = memory
+        self.discipline = discipline
+        self.prefix = prefix
+        self.seed = seed
+        ring = FrameRing(bytes: self.capacity)
+        chosen = .allocate(capacity: Self.batchMax)
     }
 
-    deinit { munmap(base, capacity) }
+    deinit { chosen.deallocate() }
 
-    var isEmpty: Bool { frameCount == 0 }
+    /// Frames waiting.
+    var frameCount: Int { ring.count }
+    /// Bytes that they use, with headers and padding.
+    var usedBytes: Int { ring.usedBytes }
+    var isEmpty: Bool { ring.count == 0 }
 
-    /// Copies a frame, gathered from its two places, to the tail.
-    /// - Parameter limit: bytes of the ring that may be in use afterwards; half the capacity for
-    ///   flooded copies.
-    /// - Returns: false when there is no room; nothing changed then.
+    /// Copies a frame, gathered from its two places, to the end of its flow.
+    /// - Parameters:
+    ///   - ingress: the port by which it came in.
+    ///   - limit: bytes that may be in use afterwards; half the capacity for flooded copies.
+    /// - Returns: false when there is no room for it.
     mutating func append(
-        _ frame: cshims_gather, now: UInt64, limit: Int
+        _ frame: cshims_gather, from ingress: PortID, now: UInt64, limit: Int
     ) -> Bool {
-        let length = frame.length
-        let size = Self.headerLength + (length + 15) & ~15
-        // A tail at the very end leaves no gap, and starts again at offset 0 all the same.
-        let isWrapping = tail + size > capacity
-        let gap = isWrapping ? capacity - tail : 0
-        guard usedBytes + gap + size <= min(limit, capacity) else { return false }
-        if isWrapping {
-            if gap >= Self.headerLength {
-                base.storeBytes(of: Self.skipLength, toByteOffset: tail, as: UInt32.self)
-            }
-            usedBytes += gap
-            tail = 0
+        let size = StoredFrame.size(ofFrame: frame.length)
+        guard size <= capacity, usedBytes &+ size <= limit || limit >= capacity else {
+            return false
         }
-        base.storeBytes(of: UInt32(length), toByteOffset: tail, as: UInt32.self)
-        base.storeBytes(of: now, toByteOffset: tail + 8, as: UInt64.self)
-        frame.copy(to: base + tail + Self.headerLength)
-        tail += size
-        usedBytes += size
-        frameCount += 1
-        byteCount += length
+        if usedBytes &+ size > capacity {
+            guard discipline != .fifo else { return false }
+            makeRoom(for: size)
+        }
+        guard let offset = ring.append(frame, flow: 0, now: now) else { return false }
+        hang(offset, from: ingress)
+        byteCount &+= frame.length
         return true
     }
 
-    /// Fills `frames` with the frames at the head, oldest first; they stay in the queue.
-    /// - Returns: how many there are, at most `frames.count`.
-    func gather(into frames: UnsafeMutableBufferPointer<cshims_gather>) -> Int {
-        var offset = head
-        var count = 0
-        while count < min(frames.count, frameCount) {
-            offset = skippingGap(at: offset)
-            let length = Int(base.load(fromByteOffset: offset, as: UInt32.self))
-            frames[count] = cshims_gather(base + offset + Self.headerLength, length: length)
-            offset += Self.headerLength + (length + 15) & ~15
-            count += 1
+    /// Hangs a new frame behind those of its flow.
+    private mutating func hang(_ offset: UInt32, from ingress: PortID) {
+        let length = Int(ring.header(offset).pointee.length)
+        var hash: UInt32 = 0
+        var port: UInt16 = 0
+        if discipline != .fifo {
+            port = ingress.rawValue
+            hash = FlowHash.hash(
+                ring.payload(offset) + prefix, length: max(0, length &- prefix),
+                seed: seed &+ UInt64(port) &* 0x9E37_79B9_7F4A_7C15)
+        }
+        let index = flows.place(of: hash, ingress: port, length: length)
+        ring.header(offset).pointee.flow = index
+        let flow = flows[index]
+        if flow.pointee.first == FrameRing.none {
+            flow.pointee.first = offset
+        } else {
+            ring.header(flow.pointee.last).pointee.next = offset
+        }
+        flow.pointee.last = offset
+        flow.pointee.bytes &+= length
+    }
+
+    /// Drops the oldest frames of the longest flow, half of it at once, since to find it takes a
+    /// look at all.
+    @inline(never)
+    private mutating func makeRoom(for size: Int) {
+        while usedBytes &+ size > capacity {
+            // All that waits may be chosen already.
+            guard let index = flows.longest() else { return dropChosen(for: size) }
+            let half = flows[index].pointee.bytes / 2
+            while flows[index].pointee.bytes > half, let offset = unhang(index) {
+                remove(offset)
+                signals.full &+= 1
+            }
+        }
+    }
+
+    private mutating func dropChosen(for size: Int) {
+        while chosenCount > 0, usedBytes &+ size > capacity {
+            remove(chosen[0])
+            forgetChosen(0)
+            signals.full &+= 1
+        }
+    }
+
+    /// Fills `frames` with those to be sent next, in order; they stay in the queue.
+    /// - Returns: how many there are, at most `count` or those that were chosen before.
+    mutating func choose(
+        _ count: Int, into frames: UnsafeMutableBufferPointer<cshims_gather>, now: UInt64
+    ) -> Int {
+        while chosenCount < min(count, Self.batchMax), let offset = next(now) {
+            ring.header(offset).pointee.state = .chosen
+            chosen[chosenCount] = offset
+            chosenCount &+= 1
+        }
+        let count = min(chosenCount, frames.count)
+        for position in 0..<count {
+            let offset = chosen[position]
+            frames[position] = cshims_gather(
+                ring.payload(offset), length: Int(ring.header(offset).pointee.length))
         }
         return count
     }
 
-    /// Removes the `count` oldest frames and returns the sum of their lengths.
-    /// - Precondition: the queue holds at least `count` frames.
-    @discardableResult
-    mutating func removeFirst(_ count: Int) -> Int {
-        precondition(count <= frameCount)
-        let before = byteCount
-        for _ in 0..<count { removeHead() }
-        return before - byteCount
+    /// Takes out the frame whose turn it is.
+    private mutating func next(_ now: UInt64) -> UInt32? {
+        while let index = flows.turn() {
+            if let offset = pass(index, now) {
+                flows[index].pointee.deficit &-= Int(ring.header(offset).pointee.length)
+                return offset
+            }
+            flows.leave(index)
+        }
+        return nil
+    }
+
+    /// Takes out the first frame of a flow that may pass.
+    private mutating func pass(_ index: UInt16, _ now: UInt64) -> UInt32? {
+        guard case .fair(let target) = discipline else { return unhang(index) }
+        while flows[index].pointee.first != FrameRing.none {
+            let frame = ring.header(flows[index].pointee.first)
+            let isSignalled = flows[index].pointee.codel.judge(
+                delay: now &- min(now, frame.pointee.time),
+                isStanding: flows[index].pointee.bytes > Int(frame.pointee.length), now: now,
+                CoDel.Parameters(target: target))
+            guard let offset = unhang(index) else { return nil }
+            guard isSignalled else { return offset }
+            if mark(offset) {
+                signals.marked &+= 1
+                return offset
+            }
+            remove(offset)
+            signals.dropped &+= 1
+        }
+        return nil
+    }
+
+    private func mark(_ offset: UInt32) -> Bool {
+        CongestionMark.mark(
+            ring.payload(offset) + prefix,
+            length: max(0, Int(ring.header(offset).pointee.length) &- prefix))
+    }
+
+    /// Takes the first frame of a flow out of its list.
+    private mutating func unhang(_ index: UInt16) -> UInt32? {
+        let flow = flows[index]
+        let offset = flow.pointee.first
+        guard offset != FrameRing.none else { return nil }
+        let frame = ring.header(offset)
+        flow.pointee.first = frame.pointee.next
+        flow.pointee.bytes &-= Int(frame.pointee.length)
+        return offset
+    }
+
+    /// Lets go of a frame that hangs nowhere any more.
+    private mutating func remove(_ offset: UInt32) {
+        byteCount &-= Int(ring.header(offset).pointee.length)
+        ring.remove(offset)
+        if ring.count == 0 { flows.clear() }
+    }
+
+    private mutating func forgetChosen(_ position: Int) {
+        chosenCount &-= 1
+        for later in position..<chosenCount { chosen[later] = chosen[later &+ 1] }
+    }
+
+    /// Removes the first `count` of the chosen frames.
+    /// - Precondition: at least `count` are chosen.
+    mutating func removeFirst(_ count: Int) {
+        precondition(count <= chosenCount)
+        for position in 0..<count { remove(chosen[position]) }
+        chosenCount &-= count
+        for position in 0..<chosenCount { chosen[position] = chosen[position &+ count] }
     }
 
     /// Removes every frame that arrived before `deadline` (nanoseconds) and returns how many these
     /// were.
     mutating func expire(before deadline: UInt64) -> Int {
         var count = 0
-        while frameCount > 0 {
-            let offset = skippingGap(at: head)
-            guard base.load(fromByteOffset: offset + 8, as: UInt64.self) < deadline else { break }
-            removeHead()
-            count += 1
+        while let offset = ring.oldest, ring.header(offset).pointee.time < deadline {
+            removeOldest(offset)
+            count &+= 1
         }
         return count
     }
 
-    private mutating func removeHead() {
-        let offset = skippingGap(at: head)
-        usedBytes -= offset < head ? capacity - head : offset - head
-        let length = Int(base.load(fromByteOffset: offset, as: UInt32.self))
-        let size = Self.headerLength + (length + 15) & ~15
-        head = offset + size
-        usedBytes -= size
-        frameCount -= 1
-        byteCount -= length
-        if frameCount == 0 {
-            head = 0
-            tail = 0
-            usedBytes = 0
-        }
+    /// Removes everything and returns how many frames that were.
+    mutating func removeAll() -> Int {
+        let count = frameCount
+        while let offset = ring.oldest { removeOldest(offset) }
+        return count
     }
 
-    /// The offset of the entry that starts at `offset`, or 0 where the rest of the memory is a gap.
-    private func skippingGap(at offset: Int) -> Int {
-        if offset + Self.headerLength > capacity { return 0 }
-        return base.load(fromByteOffset: offset, as: UInt32.self) == Self.skipLength ? 0 : offset
+    /// Removes the oldest frame of all, which is the first of its flow or has been chosen.
+    private mutating func removeOldest(_ offset: UInt32) {
+        if ring.header(offset).pointee.state == .chosen {
+            var position = 0
+            while chosen[position] != offset { position &+= 1 }
+            forgetChosen(position)
+        } else {
+            _ = unhang(ring.header(offset).pointee.flow)
+        }
+        remove(offset)
+    }
+
+    /// What was lost and marked since the last call.
+    mutating func takeSignals() -> QueueSignals {
+        defer { signals = QueueSignals() }
+        return signals
     }
 }

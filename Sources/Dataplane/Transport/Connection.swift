@@ -81,8 +81,10 @@ struct Connection: ~Copyable {
     /// Frames of this turn for a careful port with an empty queue: they still lie in receive
     /// buffers.
     var carefulFrames: UnsafeMutableBufferPointer<cshims_gather>
-    var carefulFlooded: UnsafeMutableBufferPointer<Bool>
+    var carefulOrigins: UnsafeMutableBufferPointer<Origin>
     var carefulCount = 0
+    /// Frames that the peer may take at once out of its queue.
+    var batchLimit = EgressQueue.batchMax
     var lastRefusal: UInt64 = 0
     var retryAt: UInt64 = 0
     var backoffNanoseconds: UInt64 = Connection.backoffMin
@@ -100,7 +102,7 @@ struct Connection: ~Copyable {
     static let backoffMax: UInt64 = 5_000_000
     /// How long a port without refusals stays careful.
     static let carefulNanoseconds: UInt64 = 10_000_000
-    static let carefulBatchMax = 64
+    static let carefulBatchMax = EgressQueue.batchMax
 
     init(_ settings: borrowing ConnectionSettings, generation: UInt32, counters: CounterBlock)
         throws(RingError)
@@ -123,7 +125,9 @@ struct Connection: ~Copyable {
             group: UInt16(settings.port.index),
             count: Self.bufferCount(frameLengthMax: lengthMax), bufferLength: lengthMax + 1,
             prefix: prefix)
-        queue = EgressQueue(capacity: settings.queueBytes)
+        queue = EgressQueue(
+            capacity: settings.queueBytes, discipline: settings.queueDiscipline, prefix: prefix,
+            seed: settings.queueSeed)
         earlyFrames = settings.earlyFrames.map { bytes in
             let memory = UnsafeMutableRawPointer.allocate(
                 byteCount: BufferRing.headroom + max(1, bytes.count), alignment: 16)
@@ -136,13 +140,13 @@ struct Connection: ~Copyable {
         }
         hasEarlyFrames = !earlyFrames.isEmpty
         carefulFrames = .allocate(capacity: Self.carefulBatchMax)
-        carefulFlooded = .allocate(capacity: Self.carefulBatchMax)
+        carefulOrigins = .allocate(capacity: Self.carefulBatchMax)
     }
 
     deinit {
         for frame in earlyFrames { (frame.address - BufferRing.headroom).deallocate() }
         carefulFrames.deallocate()
-        carefulFlooded.deallocate()
+        carefulOrigins.deallocate()
     }
 
     static let bufferCountMax = 64

@@ -17,6 +17,10 @@ public struct ConnectionSettings: Sendable {
     public var offload: Offload
     /// Bytes of the egress queue.
     public var queueBytes: Int
+    /// In which order frames leave the egress queue.
+    public var queueDiscipline: QueueDiscipline
+    /// Keeps peers from knowing which flows meet in a place of the queue.
+    public var queueSeed: UInt64
     /// Longest time that a frame may wait in the egress queue, in nanoseconds.
     public var queueDelayNanoseconds: UInt64
     /// Frames that the peer sent during the handshake, oldest first.
@@ -26,7 +30,9 @@ public struct ConnectionSettings: Sendable {
     public init(
         port: PortID, transport: TransportKind, descriptor: Int32, frameLengthMax: Int,
         mtu: Int? = nil, offload: Offload = .none,
-        queueBytes: Int, queueDelayNanoseconds: UInt64, earlyFrames: [[UInt8]] = []
+        queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
+        queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
+        earlyFrames: [[UInt8]] = []
     ) {
         self.port = port
         self.transport = transport
@@ -35,6 +41,8 @@ public struct ConnectionSettings: Sendable {
         self.mtu = mtu ?? frameLengthMax - FrameHeader.lengthMin - FrameHeader.tagLength
         self.offload = offload
         self.queueBytes = queueBytes
+        self.queueDiscipline = queueDiscipline
+        self.queueSeed = queueSeed
         self.queueDelayNanoseconds = queueDelayNanoseconds
         self.earlyFrames = earlyFrames
     }

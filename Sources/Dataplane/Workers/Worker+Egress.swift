@@ -17,7 +17,7 @@ extension Worker where Backend: ~Copyable {
     /// port needs.
     mutating func send(
         _ frame: UnsafeMutableRawPointer, _ length: Int,
-        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+        to connection: UnsafeMutablePointer<Connection>, from origin: Origin
     ) {
         guard connection.pointee.state == .active else {
             connection.pointee.counters.add(
@@ -25,27 +25,27 @@ extension Worker where Backend: ~Copyable {
             return
         }
         if VirtioNetHeader.isPlain(before: frame), length <= connection.pointee.plainLengthMax {
-            transmit(frame, length, to: connection, isFlooded: isFlooded)
+            transmit(frame, length, to: connection, from: origin)
         } else {
-            sendOffloaded(frame, length, to: connection, isFlooded: isFlooded)
+            sendOffloaded(frame, length, to: connection, from: origin)
         }
     }
 
     /// Sends a frame as it is, with its virtio header where the port has one.
     mutating func transmit(
         _ frame: UnsafeRawPointer, _ length: Int, to connection: UnsafeMutablePointer<Connection>,
-        isFlooded: Bool
+        from origin: Origin
     ) {
         let prefix = connection.pointee.prefix
         guard hasDirectSlot(connection, length: length) else {
             return sendCarefully(
                 cshims_gather(frame - prefix, length: length + prefix), to: connection,
-                isFlooded: isFlooded)
+                from: origin)
         }
         stage(
             frame - prefix, length: length + prefix,
             connection.pointee.transport == .tap ? .write : .send, to: connection,
-            isFlooded: isFlooded)
+            from: origin)
     }
 
     /// Whether a frame of `length` bytes for the port goes by the ring; there is room to stage it
@@ -86,7 +86,7 @@ extension Worker where Backend: ~Copyable {
     /// Notes a send for the next flush.
     mutating func stage(
         _ address: UnsafeRawPointer, length: Int, _ operation: SendRequest.Operation,
-        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+        to connection: UnsafeMutablePointer<Connection>, from origin: Origin
     ) {
         let slot = stagedCount
         sends[slot] = SendRequest(
@@ -96,7 +96,7 @@ extension Worker where Backend: ~Copyable {
                 kind: CompletionKind.send, port: connection.pointee.port.rawValue,
                 generation: UInt16(truncatingIfNeeded: connection.pointee.generation), slot: slot),
             operation: operation)
-        staged[slot] = StagedSend(connection: connection, isFlooded: isFlooded, failure: 0)
+        staged[slot] = StagedSend(connection: connection, origin: origin, failure: 0)
         stagedCount = slot + 1
     }
 
@@ -161,7 +161,7 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Counts sent frames; `bytes` has their virtio headers in it.
-    private func countSent(
+    func countSent(
         _ count: Int, bytes: UInt64, _ connection: UnsafeMutablePointer<Connection>
     ) {
         let frames = UInt64(truncatingIfNeeded: count)
@@ -193,7 +193,7 @@ extension Worker where Backend: ~Copyable {
                 }
                 enqueue(
                     gather(of: sends[position]), to: connection,
-                    isFlooded: staged[position].isFlooded)
+                    from: staged[position].origin)
             } else {
                 countFailure(staged[position].failure, connection)
             }
@@ -221,13 +221,13 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Whether a result says that the peer may take the frame later.
-    private func isFull(_ result: Int32) -> Bool {
+    func isFull(_ result: Int32) -> Bool {
         result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM || result == -EINTR
     }
 
     /// Counts a frame that can never be sent, under the reason that the kernel gave.
     @inline(never)
-    private mutating func countFailure(
+    mutating func countFailure(
         _ result: Int32, _ connection: UnsafeMutablePointer<Connection>
     ) {
         let counters = connection.pointee.counters
@@ -250,217 +250,5 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.state = .abandoned
         dropQueue(connection, .noPeer)
         post(.peerGone, connection, errno: errno)
-    }
-
-    // MARK: One refusal at a time
-
-    private mutating func becomeCareful(_ connection: UnsafeMutablePointer<Connection>) {
-        connection.pointee.lastRefusal = now
-        connection.pointee.pace = .careful
-        listCongested(connection)
-    }
-
-    mutating func listCongested(_ connection: UnsafeMutablePointer<Connection>) {
-        guard !connection.pointee.isListedCongested else { return }
-        connection.pointee.isListedCongested = true
-        congested.append(connection)
-    }
-
-    mutating func sendCarefully(
-        _ frame: cshims_gather, to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
-    ) {
-        guard connection.pointee.queue.isEmpty else {
-            return enqueue(frame, to: connection, isFlooded: isFlooded)
-        }
-        if connection.pointee.carefulCount == Connection.carefulBatchMax { sendFrames(connection) }
-        guard connection.pointee.queue.isEmpty, connection.pointee.state == .active else {
-            return enqueue(frame, to: connection, isFlooded: isFlooded)
-        }
-        let count = connection.pointee.carefulCount
-        connection.pointee.carefulFrames[count] = frame
-        connection.pointee.carefulFlooded[count] = isFlooded
-        connection.pointee.carefulCount = count + 1
-        listCongested(connection)
-    }
-
-    /// Sends the waiting frames of a careful port; what is refused moves into its queue.
-    private mutating func sendFrames(_ connection: UnsafeMutablePointer<Connection>) {
-        let count = connection.pointee.carefulCount
-        guard count > 0 else { return }
-        connection.pointee.carefulCount = 0
-        let frames = UnsafeMutableBufferPointer(
-            rebasing: connection.pointee.carefulFrames[..<count])
-        var position = 0
-        while position < count, connection.pointee.state == .active {
-            let result = backend.sendBatch(
-                descriptor: connection.pointee.descriptor,
-                transport: connection.pointee.transport,
-                UnsafeMutableBufferPointer(rebasing: frames[position...]))
-            if result > 0 {
-                self.count(frames[position..<(position + result)], connection)
-                position += result
-            } else if isFull(Int32(result)) {
-                refused(connection, Int32(result))
-                break
-            } else {
-                countFailure(Int32(result), connection)
-                position += 1
-            }
-        }
-        while position < count {
-            enqueue(
-                frames[position], to: connection,
-                isFlooded: connection.pointee.carefulFlooded[position])
-            position += 1
-        }
-    }
-
-    private func count(
-        _ frames: Slice<UnsafeMutableBufferPointer<cshims_gather>>,
-        _ connection: UnsafeMutablePointer<Connection>
-    ) {
-        var bytes: UInt64 = 0
-        for frame in frames { bytes &+= frame.head.length &+ frame.body.length }
-        countSent(frames.count, bytes: bytes, connection)
-    }
-
-    /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a
-    /// broadcast storm cannot starve unicast.
-    private mutating func enqueue(
-        _ frame: cshims_gather, to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
-    ) {
-        guard connection.pointee.state == .active else {
-            connection.pointee.counters.add(dropped: .noPeer, 1)
-            return
-        }
-        let capacity = connection.pointee.queue.capacity
-        let isRoom = connection.pointee.queue.append(
-            frame, now: now, limit: isFlooded ? capacity / 2 : capacity)
-        guard isRoom else {
-            connection.pointee.counters.add(dropped: isFlooded ? .floodLimited : .queueFull, 1)
-            return
-        }
-        listCongested(connection)
-        gaugeQueue(connection)
-    }
-
-    /// Notes a refusal: the next try comes when the kernel reports room or the interval is over,
-    /// and intervals double while there is no progress.
-    private mutating func refused(
-        _ connection: UnsafeMutablePointer<Connection>, _ result: Int32
-    ) {
-        connection.pointee.lastRefusal = now
-        connection.pointee.retryAt = now + connection.pointee.backoffNanoseconds
-        connection.pointee.backoffNanoseconds = min(
-            connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
-        // Only a socket that has just said EAGAIN may be asked for room: any other says yes at
-        // once, also where the kernel lacks memory.
-        guard !connection.pointee.pollArmed, result == -EAGAIN else { return }
-        connection.pointee.pollArmed = backend.armWritable(
-            slot: UInt32(connection.pointee.port.index),
-            tag: tag(CompletionKind.writable, connection))
-    }
-
-    mutating func becameWritable(_ connection: UnsafeMutablePointer<Connection>) {
-        connection.pointee.pollArmed = false
-        connection.pointee.retryAt = min(connection.pointee.retryAt, now)
-        connection.pointee.backoffNanoseconds = Connection.backoffMin
-    }
-
-    /// Sends the waiting frames of every careful port. They lie in receive buffers and rings of
-    /// other workers, which may go back only afterwards.
-    mutating func sendWaitingFrames() {
-        for position in 0..<congested.count { sendFrames(congested[position]) }
-    }
-
-    /// Sends from the queues of congested ports whose time has come, and lets go of those at ease.
-    mutating func relieveCongested() {
-        var position = 0
-        while position < congested.count {
-            let connection = congested[position]
-            drain(connection)
-            if isAtEase(connection) {
-                connection.pointee.pace = .direct
-                connection.pointee.isListedCongested = false
-                congested.remove(at: position)
-            } else {
-                position += 1
-            }
-        }
-    }
-
-    private func isAtEase(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        guard connection.pointee.queue.isEmpty else { return false }
-        return connection.pointee.state != .active
-            || now >= connection.pointee.lastRefusal + Connection.carefulNanoseconds
-    }
-
-    private mutating func drain(_ connection: UnsafeMutablePointer<Connection>) {
-        guard !connection.pointee.queue.isEmpty else { return }
-        if now > connection.pointee.queueDelayNanoseconds {
-            let expired = connection.pointee.queue.expire(
-                before: now - connection.pointee.queueDelayNanoseconds)
-            if expired > 0 {
-                connection.pointee.counters.add(dropped: .queueExpired, UInt64(expired))
-                gaugeQueue(connection)
-            }
-        }
-        guard connection.pointee.queue.isEmpty || now >= connection.pointee.retryAt else { return }
-        while !connection.pointee.queue.isEmpty, connection.pointee.state == .active {
-            guard drainBatch(connection) else { return }
-        }
-        connection.pointee.retryAt = 0
-        connection.pointee.backoffNanoseconds = Connection.backoffMin
-    }
-
-    /// Sends one batch from a queue; false when the peer refused.
-    private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        let count = connection.pointee.queue.gather(into: connection.pointee.carefulFrames)
-        let frames = UnsafeMutableBufferPointer(
-            rebasing: connection.pointee.carefulFrames[..<count])
-        let result = backend.sendBatch(
-            descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
-            frames)
-        if result > 0 {
-            self.count(frames[..<result], connection)
-            connection.pointee.queue.removeFirst(result)
-            connection.pointee.backoffNanoseconds = Connection.backoffMin
-        } else if isFull(Int32(result)) {
-            refused(connection, Int32(result))
-        } else {
-            connection.pointee.queue.removeFirst(1)
-            countFailure(Int32(result), connection)
-        }
-        gaugeQueue(connection)
-        if result > 0 && result < count { refused(connection, -EAGAIN) }
-        return result == count || (result < 0 && !isFull(Int32(result)))
-    }
-
-    /// Nanoseconds until the first congested port is due; nil when none waits.
-    func relieveTimeout() -> Int64? {
-        var first: UInt64?
-        for position in 0..<congested.count {
-            let connection = congested[position]
-            guard !connection.pointee.queue.isEmpty else { continue }
-            first = min(first ?? .max, connection.pointee.retryAt)
-        }
-        guard let first else { return nil }
-        return first <= now ? 0 : Int64(first - now)
-    }
-
-    /// Drops everything that waits for a connection.
-    mutating func dropQueue(_ connection: UnsafeMutablePointer<Connection>, _ reason: DropReason) {
-        let count = connection.pointee.queue.frameCount
-        guard count > 0 else { return }
-        connection.pointee.queue.removeFirst(count)
-        connection.pointee.counters.add(dropped: reason, UInt64(count))
-        gaugeQueue(connection)
-    }
-
-    private func gaugeQueue(_ connection: UnsafeMutablePointer<Connection>) {
-        let counters = connection.pointee.counters
-        counters.set(.queuedFrames, to: UInt64(connection.pointee.queue.frameCount))
-        counters.set(.queuedBytes, to: UInt64(connection.pointee.queue.byteCount))
-        counters.raise(.queueHighWaterBytes, to: UInt64(connection.pointee.queue.byteCount))
     }
 }

@@ -81,7 +81,9 @@ extension Worker where Backend: ~Copyable {
             if let connection = connections[Int(record.egress)],
                 connection.pointee.generation == record.generationOrCopies
             {
-                send(frame, Int(record.length), to: connection, isFlooded: false)
+                send(
+                    frame, Int(record.length), to: connection,
+                    from: Origin(ingress: record.ingress, isFlooded: false))
             } else {
                 block.add(dropped: .portRemoved)
             }
@@ -92,7 +94,9 @@ extension Worker where Backend: ~Copyable {
         for egress in table.pointee.floodList(from: record.ingress) where left > 0 {
             guard let connection = connections[egress.index] else { continue }
             left -= 1
-            send(frame, Int(record.length), to: connection, isFlooded: true)
+            send(
+                frame, Int(record.length), to: connection,
+                from: Origin(ingress: record.ingress, isFlooded: true))
         }
         if left > 0 { block.add(dropped: .portRemoved, left) }
         return copies

@@ -139,7 +139,7 @@ extension Worker where Backend: ~Copyable {
                 if let connection = connections[verdict.egress.index] {
                     send(
                         UnsafeMutableRawPointer(mutating: frame.address), Int(frame.length),
-                        to: connection, isFlooded: false)
+                        to: connection, from: Origin(ingress: frame.ingress, isFlooded: false))
                 } else {
                     handOver(frame, to: verdict.egress, table)
                 }
@@ -159,7 +159,7 @@ extension Worker where Backend: ~Copyable {
             if let connection = connections[egress.index] {
                 send(
                     UnsafeMutableRawPointer(mutating: frame.address), Int(frame.length),
-                    to: connection, isFlooded: true)
+                    to: connection, from: Origin(ingress: frame.ingress, isFlooded: true))
             } else if owner != index {
                 others |= 1 << UInt64(owner)
                 copiesTo[owner] += 1

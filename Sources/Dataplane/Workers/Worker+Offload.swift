@@ -27,7 +27,7 @@ extension Worker where Backend: ~Copyable {
     @inline(never)
     mutating func sendOffloaded(
         _ frame: UnsafeMutableRawPointer, _ length: Int,
-        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+        to connection: UnsafeMutablePointer<Connection>, from origin: Origin
     ) {
         let mtu = connection.pointee.mtu
         let lengthMax = connection.pointee.frameLengthMax
@@ -35,7 +35,7 @@ extension Worker where Backend: ~Copyable {
             guard fitForVnet(frame, length: length, mtu: mtu, maxFrame: lengthMax) else {
                 return connection.pointee.counters.add(dropped: .tooBig, 1)
             }
-            return transmit(frame, length, to: connection, isFlooded: isFlooded)
+            return transmit(frame, length, to: connection, from: origin)
         }
         let header = VirtioNetHeader.load(before: frame)
         let mayStayWhole = length <= lengthMax && header.gsoType != VirtioNetHeader.gsoUDPL4
@@ -43,7 +43,7 @@ extension Worker where Backend: ~Copyable {
         if mayBeCut, !mayStayWhole || length &- FrameHeader.lengthMin > mtu,
             let segmentation = Segmentation(frame, length: length, mtu: mtu, maxFrame: lengthMax)
         {
-            return sendSegments(segmentation, of: frame, to: connection, isFlooded: isFlooded)
+            return sendSegments(segmentation, of: frame, to: connection, from: origin)
         }
         guard mayStayWhole else {
             return connection.pointee.counters.add(dropped: .tooBig, 1)
@@ -52,12 +52,12 @@ extension Worker where Backend: ~Copyable {
             completeChecksum(frame, length: length)
             connection.pointee.counters.add(.checksumsCompleted, 1)
         }
-        transmit(frame, length, to: connection, isFlooded: isFlooded)
+        transmit(frame, length, to: connection, from: origin)
     }
 
     private mutating func sendSegments(
         _ segmentation: Segmentation, of frame: UnsafeRawPointer,
-        to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+        to connection: UnsafeMutablePointer<Connection>, from origin: Origin
     ) {
         if lastSegmentation.frame != frame
             || lastSegmentation.segmentSize != segmentation.segmentSize
@@ -73,12 +73,12 @@ extension Worker where Backend: ~Copyable {
         counters.add(.segmentCopies, count &- 1)
         counters.add(.checksumsCompleted, count)
         for index in lastSegmentation.records {
-            transmitSegment(index, to: connection, isFlooded: isFlooded)
+            transmitSegment(index, to: connection, from: origin)
         }
     }
 
     private mutating func transmitSegment(
-        _ index: Int, to connection: UnsafeMutablePointer<Connection>, isFlooded: Bool
+        _ index: Int, to connection: UnsafeMutablePointer<Connection>, from origin: Origin
     ) {
         let gather = segments.gather(at: index)
         // An earlier segment may have found that nobody is there any more.
@@ -86,13 +86,13 @@ extension Worker where Backend: ~Copyable {
             return connection.pointee.counters.add(dropped: .noPeer, 1)
         }
         guard hasDirectSlot(connection, length: gather.length) else {
-            return sendCarefully(gather, to: connection, isFlooded: isFlooded)
+            return sendCarefully(gather, to: connection, from: origin)
         }
         let isDevice = connection.pointee.transport == .tap
         stage(
             isDevice ? segments.vectors(at: index) : segments.message(at: index),
             length: gather.length, isDevice ? .writeVector : .sendMessage, to: connection,
-            isFlooded: isFlooded)
+            from: origin)
     }
 
     /// Executes everything that refers to frames and segments of this turn, so that their memory

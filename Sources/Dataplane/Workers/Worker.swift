@@ -33,7 +33,7 @@ internal import Synchronization
 /// A send that the kernel has been asked for, in the order of its SQE.
 struct StagedSend {
     var connection: UnsafeMutablePointer<Connection>
-    var isFlooded: Bool
+    var origin: Origin
     /// Result of the send when it failed, else 0.
     var failure: Int32
 }

@@ -24,6 +24,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case queuedBytes
     /// The most bytes that ever waited.
     case queueHighWaterBytes
+    /// Frames that were marked in the egress queue, for their flow to slow down.
+    case ecnMarks
     /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere,
     /// in the same tick, or is pinned.
     case macMovesDamped
@@ -58,6 +60,7 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .queuedFrames: "queued_frames"
         case .queuedBytes: "queued_bytes"
         case .queueHighWaterBytes: "queue_high_water_bytes"
+        case .ecnMarks: "ecn_marks"
         case .macMovesDamped: "mac_moves_damped"
         case .macTableFull: "mac_table_full"
         case .staleCompletions: "stale_completions"

@@ -14,6 +14,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case tooBig
     case queueFull
     case queueExpired
+    case codel
     case floodLimited
     case overtaken
     case handoverFull
@@ -82,6 +83,11 @@ public enum DropReason: Int, CaseIterable, Sendable {
             ("queue_full", false, "The egress queue had no room.")
         case .queueExpired:
             ("queue_expired", false, "The frame had waited in the egress queue for too long.")
+        case .codel:
+            (
+                "codel", false,
+                "The frame's flow had waited for longer than queue_target for a while."
+            )
         case .floodLimited:
             ("flood_limited", false, "The flooded copy met an egress queue that was half full.")
         case .overtaken:

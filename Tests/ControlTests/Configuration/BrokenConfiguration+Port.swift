@@ -207,6 +207,20 @@ extension BrokenConfiguration {
             256MiB, written like 1500, "64KiB" or "1MB"
             """#),
         .inUnixgramPort(
+            "an order that no queue has",
+            #"queue = "lifo""#,
+            #"""
+            lan.toml:4: port[1].queue (port "vm1"): "lifo" is not an order; allowed: "fair" or \#
+            "fifo"; did you mean "fifo"?
+            """#),
+        .inUnixgramPort(
+            "a queue target that is too short",
+            #"queue_target = "50us""#,
+            #"""
+            lan.toml:4: port[1].queue_target (port "vm1"): "50us" is out of range; allowed: 100us \#
+            to 1s, written like "500us", "5ms" or "1s"
+            """#),
+        .inUnixgramPort(
             "a queue delay that is too short",
             #"queue_delay = "99us""#,
             #"""

@@ -29,6 +29,8 @@ import Testing
         mac_limit = 1024
 
         [port_defaults]
+        queue = "fifo"
+        queue_target = "2ms"
         queue_delay = "500us"
 
         [[port]]
@@ -78,6 +80,8 @@ import Testing
         #expect(port.offload == .none)
         #expect(port.maxFrame == 1518)
         #expect(port.queueBytes == 1 << 20)
+        #expect(port.queue == .fair)
+        #expect(port.queueTargetNanoseconds == 1_000_000)
         #expect(port.queueDelayNanoseconds == 5_000_000)
         let socket = PortConfiguration.Unixgram(
             path: "/run/ringswitch/vm1.sock", mode: 0o660, owner: nil, group: nil, allowUIDs: [],
@@ -110,6 +114,8 @@ import Testing
         #expect(vm.offload == .raw)
         #expect(vm.maxFrame == 65000)
         #expect(vm.queueBytes == 0)
+        #expect(vm.queue == .fifo)
+        #expect(vm.queueTargetNanoseconds == 2_000_000)
         #expect(vm.queueDelayNanoseconds == 500_000)
         let socket = PortConfiguration.Unixgram(
             path: "/tmp/\"vm\" 2/é.sock", mode: 0o600, owner: 0,
@@ -282,7 +288,9 @@ import Testing
                 type = "unixgram"
                 offload = "none"
                 max_frame = 1518
+                queue = "fair"
                 queue_bytes = "1MiB"
+                queue_target = "1ms"
                 queue_delay = "5ms"
                 path = "/run/ringswitch/vm1.sock"
                 mode = "0660"
@@ -294,7 +302,9 @@ import Testing
                 type = "tap"
                 offload = "vnet"
                 max_frame = 1518
+                queue = "fair"
                 queue_bytes = "4MiB"
+                queue_target = "1ms"
                 queue_delay = "5ms"
                 device = "rs0"
                 address = []

@@ -1,14 +1,12 @@
-// The egress queue against a naive model: an array of frames, and the rules of room written down
-// once more in the plainest way.
+// The egress queue in the order of arrival, against a naive model: an array of frames, and the
+// rules of room written down once more in the plainest way.
 
-import CShimsSystem
 import Support
-import SwitchCore
 import Testing
 
 @testable import Dataplane
 
-/// What `EgressQueue` promises, in an array.
+/// What a `fifo` promises, in an array.
 private struct NaiveQueue {
     struct Waiting {
         var bytes: [UInt8]
@@ -17,99 +15,63 @@ private struct NaiveQueue {
 
     var waiting: [Waiting] = []
     var byteCount: Int { waiting.reduce(0) { $0 + $1.bytes.count } }
+    var usedBytes: Int { waiting.reduce(0) { $0 + Self.size($1.bytes.count) } }
 
-    /// Bytes of the ring that the frames need at least, without gaps.
-    var neededBytes: Int { waiting.reduce(0) { $0 + Self.size($1.bytes.count) } }
-
-    static func size(_ length: Int) -> Int { 16 + (length + 15) / 16 * 16 }
+    static func size(_ length: Int) -> Int { 32 + (length + 15) / 16 * 16 }
 }
 
 @Suite struct EgressQueueTests {
-    private func contents(_ queue: borrowing EgressQueue, limit: Int = 1000) -> [[UInt8]] {
-        let frames = UnsafeMutableBufferPointer<cshims_gather>.allocate(capacity: limit)
-        defer { frames.deallocate() }
-        let count = queue.gather(into: frames)
-        return (0..<count).map { frames[$0].bytes }
-    }
-
-    private func append(
-        _ bytes: [UInt8], to queue: inout EgressQueue, now: UInt64 = 0, limit: Int = .max
-    ) -> Bool {
-        bytes.withUnsafeBytes { memory in
-            guard let start = memory.baseAddress else { return false }
-            // In two pieces, as a segment comes.
-            let split = bytes.count / 3
-            let frame = cshims_gather(
-                head: cshims_slice(address: start, length: UInt64(split)),
-                body: cshims_slice(address: start + split, length: UInt64(bytes.count - split)))
-            return queue.append(frame, now: now, limit: limit)
-        }
-    }
-
     private func bytes(_ length: Int, _ fill: Int) -> [UInt8] {
         Array(repeating: UInt8(truncatingIfNeeded: fill), count: length)
     }
 
-    @Test func `a queue whose tail stands at its very end goes on at its beginning`() {
-        var queue = EgressQueue(capacity: 128)
-        #expect(append(bytes(16, 1), to: &queue))
-        #expect(append(bytes(80, 2), to: &queue))
-        queue.removeFirst(1)
-        let isAppended = append(bytes(16, 3), to: &queue)
-        #expect(isAppended)
-        #expect(contents(queue) == [bytes(80, 2), bytes(16, 3)])
-        queue.removeFirst(2)
-        let isEmpty = queue.isEmpty
-        #expect(isEmpty)
-    }
-
-    @Test func `an entry that does not fit before the end leaves a gap`() {
-        var queue = EgressQueue(capacity: 128)
-        #expect(append(bytes(48, 1), to: &queue))
-        #expect(append(bytes(16, 2), to: &queue))
-        queue.removeFirst(1)
-        // 32 bytes are left at the end, 64 at the beginning.
-        #expect(append(bytes(30, 3), to: &queue))
-        let used = queue.usedBytes
-        #expect(used == 32 + 32 + 48)
-        #expect(contents(queue) == [bytes(16, 2), bytes(30, 3)])
-        #expect(!append(bytes(1, 4), to: &queue), "the gap is no room")
-    }
-
     @Test func `a frame of all the room fits, and one byte more never does`() {
         var queue = EgressQueue(capacity: 128)
-        #expect(!append(bytes(113, 1), to: &queue))
-        #expect(append(bytes(112, 1), to: &queue))
-        #expect(!append(bytes(1, 2), to: &queue))
+        #expect(!QueueFixture.append(bytes(97, 1), to: &queue))
+        #expect(QueueFixture.append(bytes(96, 1), to: &queue))
+        #expect(!QueueFixture.append(bytes(1, 2), to: &queue))
+        #expect(QueueFixture.choose(of: &queue) == [bytes(96, 1)])
         queue.removeFirst(1)
-        #expect(append(bytes(112, 3), to: &queue))
-        #expect(contents(queue) == [bytes(112, 3)])
+        #expect(QueueFixture.append(bytes(96, 3), to: &queue))
+        #expect(QueueFixture.choose(of: &queue) == [bytes(96, 3)])
     }
 
-    @Test func `the limit bounds what a flooded copy may use`() {
-        var queue = EgressQueue(capacity: 256)
-        #expect(append(bytes(48, 1), to: &queue, limit: 128))
-        #expect(append(bytes(48, 2), to: &queue, limit: 128))
-        #expect(!append(bytes(1, 3), to: &queue, limit: 128))
-        #expect(append(bytes(1, 4), to: &queue, limit: 256))
+    @Test(arguments: [QueueDiscipline.fifo, .fair(target: 1_000_000)])
+    func `the limit bounds what a flooded copy may use`(discipline: QueueDiscipline) {
+        var queue = EgressQueue(capacity: 256, discipline: discipline)
+        #expect(QueueFixture.append(bytes(32, 1), to: &queue, limit: 128))
+        #expect(QueueFixture.append(bytes(32, 2), to: &queue, limit: 128))
+        #expect(!QueueFixture.append(bytes(1, 3), to: &queue, limit: 128))
+        #expect(QueueFixture.append(bytes(1, 4), to: &queue, limit: 256))
+        let signals = queue.takeSignals()
+        #expect(signals == QueueSignals())
     }
 
-    @Test func `frames expire from the head and those of the deadline itself stay`() {
-        var queue = EgressQueue(capacity: 1024)
-        for time in 1...5 { #expect(append(bytes(20, time), to: &queue, now: UInt64(time))) }
+    @Test(arguments: [QueueDiscipline.fifo, .fair(target: 1_000_000)])
+    func `the oldest frames expire, also chosen ones, and those of the deadline itself stay`(
+        discipline: QueueDiscipline
+    ) {
+        var queue = EgressQueue(capacity: 1024, discipline: discipline)
+        for time in 1...5 {
+            #expect(QueueFixture.append(bytes(20, time), to: &queue, now: UInt64(time)))
+        }
+        #expect(QueueFixture.choose(3, of: &queue).count == 3)
         let expired = queue.expire(before: 3)
         #expect(expired == 2)
-        #expect(contents(queue).first == bytes(20, 3))
+        #expect(QueueFixture.choose(1, of: &queue) == [bytes(20, 3)])
         let rest = queue.expire(before: 100)
         #expect(rest == 3)
         let used = queue.usedBytes
         #expect(used == 0)
+        #expect(QueueFixture.choose(of: &queue) == [])
     }
 
-    @Test func `gathering takes no more than asked for and removes nothing`() {
+    @Test func `choosing takes no more than asked for and removes nothing`() {
         var queue = EgressQueue(capacity: 1024)
-        for number in 0..<5 { #expect(append(bytes(20, number), to: &queue)) }
-        #expect(contents(queue, limit: 2) == [bytes(20, 0), bytes(20, 1)])
+        for number in 0..<5 { #expect(QueueFixture.append(bytes(20, number), to: &queue)) }
+        #expect(QueueFixture.choose(2, of: &queue) == [bytes(20, 0), bytes(20, 1)])
+        // What was chosen stays chosen, also when fewer are asked for.
+        #expect(QueueFixture.choose(1, of: &queue) == [bytes(20, 0), bytes(20, 1)])
         let count = queue.frameCount
         #expect(count == 5)
     }
@@ -124,25 +86,19 @@ private struct NaiveQueue {
         for step in 0..<600 {
             switch Int.random(in: 0..<8, using: &generator) {
             case 0..<5:
-                let length = Int.random(in: 1...(capacity - 16), using: &generator) / (step % 3 + 1)
+                let length = Int.random(in: 1...(capacity - 32), using: &generator) / (step % 3 + 1)
                 let frame = bytes(max(1, length), step)
                 let limit = Bool.random(using: &generator) ? capacity : capacity / 2
-                let before = queue.usedBytes
-                if append(frame, to: &queue, now: now, limit: limit) {
-                    model.waiting.append(NaiveQueue.Waiting(bytes: frame, time: now))
-                    #expect(queue.usedBytes <= limit, comment)
-                } else {
-                    #expect(queue.usedBytes == before, comment)
-                    // An empty queue refuses nothing that fits.
-                    #expect(
-                        !model.waiting.isEmpty || NaiveQueue.size(frame.count) > limit, comment)
-                }
-            case 5:
-                let count = Int.random(in: 0...queue.frameCount, using: &generator)
-                let removed = queue.removeFirst(count)
+                let isRoom = model.usedBytes + NaiveQueue.size(frame.count) <= limit
                 #expect(
-                    removed == model.waiting[..<count].reduce(0) { $0 + $1.bytes.count }, comment)
-                model.waiting.removeFirst(count)
+                    QueueFixture.append(frame, to: &queue, now: now, limit: limit) == isRoom,
+                    comment)
+                if isRoom { model.waiting.append(NaiveQueue.Waiting(bytes: frame, time: now)) }
+            case 5:
+                let count = QueueFixture.choose(of: &queue).count
+                let removed = Int.random(in: 0...count, using: &generator)
+                queue.removeFirst(removed)
+                model.waiting.removeFirst(removed)
             case 6: now += UInt64.random(in: 0...3, using: &generator)
             default:
                 let deadline = now - min(now, UInt64.random(in: 0...6, using: &generator))
@@ -151,18 +107,10 @@ private struct NaiveQueue {
                 #expect(expired == old, comment)
                 model.waiting.removeFirst(old)
             }
-            check(queue, model, comment)
+            #expect(QueueFixture.choose(of: &queue) == model.waiting.map(\.bytes), comment)
+            #expect(queue.frameCount == model.waiting.count, comment)
+            #expect(queue.byteCount == model.byteCount, comment)
+            #expect(queue.usedBytes == model.usedBytes, comment)
         }
-    }
-
-    private func check(
-        _ queue: borrowing EgressQueue, _ model: NaiveQueue, _ comment: Comment
-    ) {
-        #expect(contents(queue) == model.waiting.map(\.bytes), comment)
-        #expect(queue.frameCount == model.waiting.count, comment)
-        #expect(queue.byteCount == model.byteCount, comment)
-        #expect(queue.usedBytes >= model.neededBytes, comment)
-        #expect(queue.usedBytes <= queue.capacity, comment)
-        if model.waiting.isEmpty { #expect(queue.usedBytes == 0, comment) }
     }
 }

@@ -16,6 +16,7 @@ import Testing
         options.shapes = [PortShape(offload: .raw, frameLengthMax: 65_550)] + shapes
         options.ports = options.shapes.count
         options.queueBytes = 1 << 20
+        options.queueDiscipline = .fifo
         change(&options)
         let capacity = options.peerCapacity
         let all = options.shapes
@@ -72,7 +73,7 @@ import Testing
     }
 
     @Test func `segments that the queue has no room for are counted one by one`() throws {
-        let simulation = try makeSwitch([PortShape()]) { $0.queueBytes = 10 * (1514 + 22) }
+        let simulation = try makeSwitch([PortShape()]) { $0.queueBytes = 10 * (1514 + 38) }
         simulation.peers[1].mood = .stuck
         send(1, to: 1, on: simulation)
         simulation.turn()

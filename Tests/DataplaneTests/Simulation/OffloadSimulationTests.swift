@@ -28,6 +28,8 @@ import Testing
             options.ports = ports
             options.shapes = OffloadTraffic.shapes(ports, using: &generator)
             options.handoverBytes = 1 << 20
+            // The peers demand the order of all that comes from a port, not that of its flows.
+            options.queueDiscipline = .fifo
             change(&options)
             self.seed = seed
             traffic = OffloadTraffic(options.shapes, seed: seed)

@@ -52,6 +52,7 @@ class SimulatedPeer {
     private(set) var deliveredBytes = 0
     /// Numbers of the delivered frames by ingress port.
     private(set) var delivered: [PortID: [UInt32]] = [:]
+    private var lastOfFlow: [[UInt8]: UInt32] = [:]
     /// What was wrong with the first delivered frame that was not as it should be; nil: nothing.
     private(set) var fault: String?
     private var generator: SeededGenerator
@@ -109,9 +110,12 @@ class SimulatedPeer {
             return "a damaged frame of \(bytes.count) bytes"
         }
         if frame.ingress == port { return "its own frame" }
-        if let last = delivered[frame.ingress]?.last, last >= frame.number {
+        // A flow goes from one station to one other, or to all.
+        let flow = Array(bytes[..<12])
+        if let last = lastOfFlow[flow], last >= frame.number {
             return "\(frame.number) of \(frame.ingress) after \(last)"
         }
+        lastOfFlow[flow] = frame.number
         delivered[frame.ingress, default: []].append(frame.number)
         return nil
     }

@@ -16,6 +16,7 @@ final class SimulatedSwitch {
         var seed: UInt64 = 1
         var queueBytes = 16 * 1024
         var queueDelay: UInt64 = 5_000_000
+        var queueDiscipline = QueueDiscipline.fair(target: 1_000_000)
         /// By port; none: all are as `PortShape` has it.
         var shapes: [PortShape] = []
         var handoverBytes = 1 << 16
@@ -125,8 +126,9 @@ final class SimulatedSwitch {
         let settings = ConnectionSettings(
             port: PortID(index: port), transport: shape.transport, descriptor: Int32(100 + port),
             frameLengthMax: shape.frameLengthMax, mtu: shape.mtu, offload: shape.offload,
-            queueBytes: options.queueBytes,
-            queueDelayNanoseconds: options.queueDelay, earlyFrames: earlyFrames)
+            queueBytes: options.queueBytes, queueDiscipline: options.queueDiscipline,
+            queueSeed: options.seed, queueDelayNanoseconds: options.queueDelay,
+            earlyFrames: earlyFrames)
         let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
         connection.initialize(
             to: try Connection(

@@ -127,6 +127,48 @@ import Testing
         simulation.shutDown()
     }
 
+    @Test func `a lone frame overtakes those of a flow that waits`() throws {
+        let simulation = try makeSwitch { $0.queueBytes = 1 << 20 }
+        simulation.peers[1].mood = .stuck
+        for _ in 0..<100 { simulation.send(from: 0, to: 1, length: 500) }
+        for _ in 0..<8 { simulation.turn() }
+        let waiting = simulation.counters(1)[.queuedFrames]
+        #expect(waiting > 50)
+        simulation.send(from: 2, to: 1, length: 100)
+        simulation.turn()
+        #expect(simulation.counters(1)[.queuedFrames] == waiting + 1)
+        simulation.peers[1].read()
+        simulation.advance(1_000_000)
+        simulation.turn()
+        #expect(simulation.peers[1].delivered[PortID(index: 2)]?.count == 1)
+        #expect(simulation.counters(1)[.queuedFrames] > 40, "there is room for a few")
+        simulation.peers[1].mood = .reading
+        simulation.settle()
+        #expect(simulation.peers[1].deliveredCount == 101)
+        simulation.shutDown()
+    }
+
+    @Test func `a flow that waits for long at a slow peer is slowed down, and the books say so`()
+        throws
+    {
+        let simulation = try makeSwitch { $0.queueBytes = 1 << 20 }
+        simulation.peers[1].mood = .stuck
+        // Each step 8 frames come and the peer reads 8, while some 30 wait: 4 ms of delay.
+        for _ in 0..<40 { simulation.send(from: 0, to: 1, length: 500) }
+        for _ in 0..<200 {
+            simulation.turn()
+            for _ in 0..<8 { simulation.send(from: 0, to: 1, length: 500) }
+            simulation.advance(1_000_000)
+            simulation.peers[1].read()
+        }
+        let counters = simulation.counters(1)
+        #expect(counters[dropped: .codel] > 3)
+        #expect(counters[dropped: .queueFull] == 0)
+        simulation.peers[1].mood = .reading
+        simulation.settle()
+        simulation.shutDown()
+    }
+
     @Test func `a slow peer whose socket fills up within a batch gets all frames in order`() throws
     {
         let simulation = try makeSwitch {

@@ -29,6 +29,8 @@ import Testing
             options.workers = workers
             options.ports = ports
             options.queueBytes = [512, 4096, 16_384].randomElement(using: &generator) ?? 4096
+            options.queueDiscipline =
+                Bool.random(using: &generator) ? .fifo : .fair(target: 100_000)
             options.peerCapacity = Int.random(in: 1...40, using: &generator)
             options.handoverBytes =
                 [4096, 65_536].randomElement(using: &generator) ?? 4096
