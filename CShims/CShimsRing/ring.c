@@ -18,6 +18,18 @@ struct cshims_ring {
     uint64_t owner;        // the number of the thread that enabled it, 0 before
     bool is_registered;    // with the owner's thread, at `registered_index`
     int registered_index;
+    bool gathers;          // the kernel knows a time to gather completions in
+};
+
+// Newer than liburing 2.3; from include/uapi/linux/io_uring.h.
+enum { FEATURE_MIN_TIMEOUT = 1 << 15 };  // Linux 6.12
+
+// struct io_uring_getevents_arg, whose padding has become a time.
+struct wait_argument {
+    uint64_t signal_mask;
+    uint32_t signal_mask_size;
+    uint32_t gather_microseconds;
+    uint64_t limit;
 };
 
 // SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1): completions are posted only inside our own enter, so
@@ -40,6 +52,7 @@ int cshims_ring_create(uint32_t submissions, uint32_t completions, struct cshims
     // The indirection array stays the identity for ever: entry i of the queue is entry i in memory.
     for (uint32_t i = 0; i < params.sq_entries; i++)
         ring->uring.sq.array[i] = i;
+    ring->gathers = (params.features & FEATURE_MIN_TIMEOUT) != 0;
     *result = ring;
     return 0;
 }
@@ -122,7 +135,7 @@ int cshims_ring_enable(struct cshims_ring *ring)
 
 int cshims_ring_enter(
     const struct cshims_ring *ring, uint32_t submissions, uint32_t completions,
-    int64_t timeout_nanoseconds)
+    uint32_t gather_microseconds, int64_t timeout_nanoseconds)
 {
     // The kernel's own answer to another thread, but for a registered ring, whose index would name
     // another ring, or none, in that thread's table.
@@ -135,14 +148,19 @@ int cshims_ring_enter(
         descriptor = ring->registered_index;
     }
     struct __kernel_timespec limit;
-    struct io_uring_getevents_arg argument;
+    struct wait_argument argument = {0};
     void *extra = NULL;
     size_t extra_size = 0;
-    if (timeout_nanoseconds >= 0 && completions > 0) {
-        limit.tv_sec = timeout_nanoseconds / 1000000000;
-        limit.tv_nsec = timeout_nanoseconds % 1000000000;
-        memset(&argument, 0, sizeof argument);
-        argument.ts = (uint64_t)(uintptr_t)&limit;
+    if (completions > 1 && (!ring->gathers || gather_microseconds == 0))
+        completions = 1;
+    if (completions > 0 && (timeout_nanoseconds >= 0 || completions > 1)) {
+        if (timeout_nanoseconds >= 0) {
+            limit.tv_sec = timeout_nanoseconds / 1000000000;
+            limit.tv_nsec = timeout_nanoseconds % 1000000000;
+            argument.limit = (uint64_t)(uintptr_t)&limit;
+        }
+        if (completions > 1)
+            argument.gather_microseconds = gather_microseconds;
         extra = &argument;
         extra_size = sizeof argument;
         flags |= IORING_ENTER_EXT_ARG;

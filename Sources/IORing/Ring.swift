@@ -114,16 +114,22 @@ public struct Ring: ~Copyable, @unchecked Sendable {
 
     /// Submits all that is staged, runs the kernel's deferred work and waits: one system call.
     ///
-    /// With `waitingFor` 0 it never blocks. Wait for 1 only: the kernel lets a waiter for more
-    /// sleep until all are there or the time is over, although completions arrive.
-    /// - Parameter timeoutNanoseconds: the longest wait, `nil` for no limit.
+    /// With `waitingFor` 0 it never blocks.
+    /// - Parameters:
+    ///   - gatheringMicroseconds: how long to wait for more completions than one; after that time
+    ///     one is enough. 0, and kernels before 6.12: the first one ends the wait, since the kernel
+    ///     would let a waiter for more sleep although some are there.
+    ///   - timeoutNanoseconds: the longest wait, `nil` for no limit.
     /// - Returns: how many entries were submitted, or -errno if none were: -ETIME (nothing came in
     ///   time) and -EINTR (a signal) are normal; -EEXIST means the wrong thread, -EBADFD a ring not
     ///   enabled.
     @discardableResult
-    public mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+    public mutating func enter(
+        waitingFor count: UInt32, gatheringMicroseconds: UInt32 = 0, timeoutNanoseconds: Int64?
+    ) -> Int32 {
         let staged = submissions.publish()
-        return cshims_ring_enter(handle, UInt32(staged), count, timeoutNanoseconds ?? -1)
+        return cshims_ring_enter(
+            handle, UInt32(staged), count, gatheringMicroseconds, timeoutNanoseconds ?? -1)
     }
 
     /// Submits all that is staged and does not look for arrivals: one system call that never

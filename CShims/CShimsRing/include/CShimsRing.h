@@ -52,9 +52,11 @@ struct cshims_ring_layout cshims_ring_layout(const struct cshims_ring *ring);
 /// Enables a ring and makes the calling thread its only submitter.
 int cshims_ring_enable(struct cshims_ring *ring);
 
-/// Submits and waits: one io_uring_enter. A negative timeout means none.
+/// Submits and waits: one io_uring_enter. A negative timeout means none. More than one completion
+/// is waited for no longer than the time to gather them in; then one is enough.
 int cshims_ring_enter(
     const struct cshims_ring *ring, uint32_t submissions, uint32_t completions,
+    uint32_t gather_microseconds,
     int64_t timeout_nanoseconds);
 
 /// Submits without running deferred work: completions of what ends at once appear, arrivals do not.

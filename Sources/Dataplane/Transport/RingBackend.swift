@@ -32,8 +32,12 @@ struct RingBackend: ~Copyable, WorkerBackend {
 
     mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int { ring.stage(sends) }
 
-    mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
-        let result = ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+    mutating func enter(
+        waitingFor count: UInt32, gatheringMicroseconds: UInt32, timeoutNanoseconds: Int64?
+    ) -> Int32 {
+        let result = ring.enter(
+            waitingFor: count, gatheringMicroseconds: gatheringMicroseconds,
+            timeoutNanoseconds: timeoutNanoseconds)
         if ring.stagedCount > 0 { submitRest() }
         return result
     }

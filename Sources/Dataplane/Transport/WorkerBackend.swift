@@ -13,10 +13,12 @@ public protocol WorkerBackend: ~Copyable {
     /// Stages sends for the next `enter`; returns how many found room.
     mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int
     /// Submits what is staged and waits for `count` completions, at most `timeoutNanoseconds` (nil:
-    /// for ever).
+    /// for ever); after `gatheringMicroseconds` one is enough.
     ///
     /// All staged sends have finished when it returns.
-    mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32
+    mutating func enter(
+        waitingFor count: UInt32, gatheringMicroseconds: UInt32, timeoutNanoseconds: Int64?
+    ) -> Int32
     /// Submits what is staged without looking for arrivals; all staged sends have finished when it
     /// returns.
     mutating func submit() -> Int32

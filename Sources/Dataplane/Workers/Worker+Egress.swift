@@ -118,7 +118,8 @@ extension Worker where Backend: ~Copyable {
         if takingArrivals { askDevices() }
         _ =
             takingArrivals
-            ? backend.enter(waitingFor: 0, timeoutNanoseconds: nil) : backend.submit()
+            ? backend.enter(
+                waitingFor: 0, gatheringMicroseconds: 0, timeoutNanoseconds: nil) : backend.submit()
         tookArrivals = takingArrivals
         if takeFailures() == 0 { countSent() } else { settle() }
         stagedCount = 0

@@ -87,6 +87,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var completionCount = 0
     let frames: UnsafeMutableBufferPointer<Frame>
     var frameCount = 0
+    /// Frames of the last turn.
+    var lastBatch = 0
     /// Of the frames, those in buffers that the kernel waits for.
     var heldFrameCount = 0
     /// Lengths of the frames of one device, as they were read.
@@ -177,6 +179,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
 
         gather()
         if readable.count > 0 { readDevices() }
+        lastBatch = frameCount
         if frameCount > 0 { forward(table) }
         if links.workerCount > 1 { takeHandovers(table) }
         // While frames are held, receives find only what is left of the pool: a large batch goes

@@ -18,9 +18,13 @@ struct CountingBackend: ~Copyable, WorkerBackend {
 
     mutating func stage(_ sends: UnsafeBufferPointer<SendRequest>) -> Int { ring.stage(sends) }
 
-    mutating func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+    mutating func enter(
+        waitingFor count: UInt32, gatheringMicroseconds: UInt32, timeoutNanoseconds: Int64?
+    ) -> Int32 {
         enters += 1
-        return ring.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
+        return ring.enter(
+            waitingFor: count, gatheringMicroseconds: gatheringMicroseconds,
+            timeoutNanoseconds: timeoutNanoseconds)
     }
 
     mutating func submit() -> Int32 {

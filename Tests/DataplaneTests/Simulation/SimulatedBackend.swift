@@ -16,7 +16,9 @@ struct SimulatedBackend: WorkerBackend {
         return sends.count
     }
 
-    func enter(waitingFor count: UInt32, timeoutNanoseconds: Int64?) -> Int32 {
+    func enter(
+        waitingFor count: UInt32, gatheringMicroseconds: UInt32, timeoutNanoseconds: Int64?
+    ) -> Int32 {
         kernel.enter(waitingFor: count, timeoutNanoseconds: timeoutNanoseconds)
     }
 
