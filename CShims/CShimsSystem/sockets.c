@@ -191,12 +191,6 @@ int cshims_socket_outstanding(int socket) {
     return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? -errno : bytes;
 }
 
-int64_t cshims_socket_send_room(int socket) {
-    int64_t size = cshims_socket_send_buffer(socket);
-    int outstanding = cshims_socket_outstanding(socket);
-    return size < 0 || outstanding < 0 ? 0 : size / 2 - outstanding;
-}
-
 int cshims_socket_name(int socket, struct cshims_unix_address *address) {
     socklen_t length = sizeof address->bytes;
     if (getsockname(socket, (struct sockaddr *)address->bytes, &length) < 0) return -errno;

@@ -96,9 +96,6 @@ int cshims_socket_send_batch(int socket, const struct cshims_gather *frames, uin
 /// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
 int cshims_socket_outstanding(int socket);
 
-/// Bytes that the socket takes until it is half full; negative beyond, 0 where it cannot be asked.
-int64_t cshims_socket_send_room(int socket);
-
 /// The name of the socket (getsockname) or of its peer (getpeername; -ENOTCONN without one).
 int cshims_socket_name(int socket, struct cshims_unix_address *address);
 int cshims_socket_peer_name(int socket, struct cshims_unix_address *address);

@@ -73,8 +73,7 @@ enum ConfigurationSchema {
                 + "flows in turns, new flows first, and a flow that waits for long is told to slow "
                 + "down. `fifo`: as they came."),
         .init(
-            "queue_bytes", \.queueBytes, .size(0...(256 << 20)),
-            default: .described("`1MiB`; with `offload = \"raw\"` or `\"vnet\"` `4MiB`"),
+            "queue_bytes", \.queueBytes, .size(0...(256 << 20)), default: .value(4 << 20),
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
                 + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
         .init(

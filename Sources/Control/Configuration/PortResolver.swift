@@ -298,7 +298,6 @@ extension PortSettings {
         for key in ConfigurationSchema.portKeys { key.fillDefault(&self) }
         if offload == nil { offload = type?.offloads.first }
         if maxFrame == nil { maxFrame = defaultMaxFrame }
-        if queueBytes == nil { queueBytes = defaultQueueBytes }
     }
 
     /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs;
@@ -307,9 +306,6 @@ extension PortSettings {
         if type == .tap, let mtu { return mtu + FrameHeader.lengthMin + FrameHeader.tagLength }
         return offload == .raw ? Offload.superframeLengthMax : 1518
     }
-
-    /// Some 700 frames of 1518 bytes, or 64 large ones: a batch of several senders.
-    private var defaultQueueBytes: Int { offload == Offload.none ? 1 << 20 : 4 << 20 }
 }
 
 /// A `[[port]]` table with the defaults under it.

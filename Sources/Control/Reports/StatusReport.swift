@@ -139,7 +139,8 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var worker: Int
     /// Longest frame in bytes that enters or leaves the port (`max_frame`).
     public var maxFrame: Int
-    /// What the kernel grants the port as SO_SNDBUF, in bytes; `nil` for devices.
+    /// Bytes that the kernel now lets wait for the peer, as it charges them (SO_SNDBUF): at most
+    /// `send_buffer`, and less where the peer reads slowly. `nil` for devices.
     public var effectiveSendBuffer: Int?
     /// Who is attached; `nil` while nobody is, and for devices.
     public var peer: PeerStatus?

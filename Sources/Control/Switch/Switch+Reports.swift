@@ -103,6 +103,9 @@ extension Switch {
                 highWaterBytes: sum[.queueHighWaterBytes],
                 order: port.configuration.queue.rawValue, marks: since(.ecnMarks)))
         port.describe(into: &status)
+        if status.effectiveSendBuffer != nil, sum[.sendBufferBytes] > 0 {
+            status.effectiveSendBuffer = Int(sum[.sendBufferBytes])
+        }
         return status
     }
 

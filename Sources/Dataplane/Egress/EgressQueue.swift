@@ -76,27 +76,35 @@ struct EgressQueue: ~Copyable {
         guard size <= capacity, usedBytes &+ size <= limit || limit >= capacity else {
             return false
         }
+        let hash = hash(of: frame, from: ingress)
         if usedBytes &+ size > capacity {
-            guard discipline != .fifo else { return false }
+            guard discipline != .fifo, !isMostOfAll(hash) else { return false }
             makeRoom(for: size)
         }
         guard let offset = ring.append(frame, flow: 0, now: now) else { return false }
-        hang(offset, from: ingress)
+        hang(offset, hash, from: discipline == .fifo ? 0 : ingress.rawValue)
         byteCount &+= frame.length
         return true
     }
 
+    /// What tells the frame's flow from others.
+    private func hash(of frame: cshims_gather, from ingress: PortID) -> UInt32 {
+        guard discipline != .fifo else { return 0 }
+        // The headers are in the first piece, whole.
+        let first = frame.head.address == nil ? frame.body : frame.head
+        guard let address = first.address else { return 0 }
+        return FlowHash.hash(
+            address + prefix, length: max(0, Int(truncatingIfNeeded: first.length) &- prefix),
+            seed: seed &+ UInt64(ingress.rawValue) &* 0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// Whether a flow has half of all that waits. Then it is the one to lose frames, and to refuse
+    /// its next one costs nothing, while the copy of one that follows would be thrown away.
+    private func isMostOfAll(_ hash: UInt32) -> Bool { 2 &* flows.bytes(of: hash) >= byteCount }
+
     /// Hangs a new frame behind those of its flow.
-    private mutating func hang(_ offset: UInt32, from ingress: PortID) {
+    private mutating func hang(_ offset: UInt32, _ hash: UInt32, from port: UInt16) {
         let length = Int(ring.header(offset).pointee.length)
-        var hash: UInt32 = 0
-        var port: UInt16 = 0
-        if discipline != .fifo {
-            port = ingress.rawValue
-            hash = FlowHash.hash(
-                ring.payload(offset) + prefix, length: max(0, length &- prefix),
-                seed: seed &+ UInt64(port) &* 0x9E37_79B9_7F4A_7C15)
-        }
         let index = flows.place(of: hash, ingress: port, length: length)
         ring.header(offset).pointee.flow = index
         let flow = flows[index]
@@ -133,14 +141,24 @@ struct EgressQueue: ~Copyable {
     }
 
     /// Fills `frames` with those to be sent next, in order; they stay in the queue.
-    /// - Returns: how many there are, at most `count` or those that were chosen before.
+    ///
+    /// What is chosen goes before all that comes later, however urgent: so no more should be than
+    /// the peer takes.
+    /// - Parameters:
+    ///   - count: frames at most, 1 or more.
+    ///   - room: bytes that the socket takes, as it charges them; one frame is chosen in any case.
+    /// - Returns: how many there are; those that were chosen before are among them.
     mutating func choose(
-        _ count: Int, into frames: UnsafeMutableBufferPointer<cshims_gather>, now: UInt64
+        _ count: Int, room: Int, into frames: UnsafeMutableBufferPointer<cshims_gather>,
+        now: UInt64
     ) -> Int {
-        while chosenCount < min(count, Self.batchMax), let offset = next(now) {
+        var left = chosenCount == 0 ? max(1, room) : room
+        for position in 0..<chosenCount { left &-= charge(of: chosen[position]) }
+        while left > 0, chosenCount < min(count, Self.batchMax), let offset = next(now) {
             ring.header(offset).pointee.state = .chosen
             chosen[chosenCount] = offset
             chosenCount &+= 1
+            left &-= charge(of: offset)
         }
         let count = min(chosenCount, frames.count)
         for position in 0..<count {
@@ -149,6 +167,10 @@ struct EgressQueue: ~Copyable {
                 ring.payload(offset), length: Int(ring.header(offset).pointee.length))
         }
         return count
+    }
+
+    private func charge(of offset: UInt32) -> Int {
+        Connection.charge(ofFrame: Int(ring.header(offset).pointee.length))
     }
 
     /// Takes out the frame whose turn it is.

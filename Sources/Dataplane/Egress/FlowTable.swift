@@ -114,6 +114,12 @@ struct FlowTable: ~Copyable {
         return index
     }
 
+    /// Bytes that wait in the flow with this hash.
+    func bytes(of hash: UInt32) -> Int {
+        let (index, isWaiting) = find(hash)
+        return isWaiting ? self[index].pointee.bytes : 0
+    }
+
     private func find(_ hash: UInt32) -> (index: UInt16, isWaiting: Bool) {
         let sets = UInt32(truncatingIfNeeded: Self.capacity / Self.waysOfSet)
         let ways = UInt16(truncatingIfNeeded: Self.waysOfSet)

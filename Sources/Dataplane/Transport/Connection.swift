@@ -78,6 +78,10 @@ struct Connection: ~Copyable {
     var pace = Pace.direct
     /// Bytes that the ring may send before the socket is asked again how full it is.
     var credit = 0
+    /// What the socket may hold.
+    var sendBuffer: SendBufferLimit
+    /// Bytes that the kernel was charged for all that was sent.
+    var chargedBytes = 0
     /// Frames of this turn for a careful port with an empty queue: they still lie in receive
     /// buffers.
     var carefulFrames: UnsafeMutableBufferPointer<cshims_gather>
@@ -94,9 +98,26 @@ struct Connection: ~Copyable {
     /// Serial of the settlement that saw a success for this port; see `Worker.settle`.
     var successSerial: UInt64 = 0
 
+    private static func grantedSendBuffer(_ settings: borrowing ConnectionSettings) -> Int {
+        switch settings.transport {
+        case .unixgram: max(0, Int(cshims_socket_send_buffer(settings.descriptor)))
+        case .tap: 0
+        }
+    }
+
     /// No less than what a frame weighs on its socket: the kernel charges its own structures, too
     /// (measured: 768 bytes for 60, 2304 for 1514, 69,888 for 65,000).
-    static func charge(ofFrame length: Int) -> Int { length &+ length >> 4 &+ 1024 }
+    static func charge(ofFrame length: Int) -> Int { charge(ofFrames: 1, bytes: length) }
+
+    /// The same for several frames.
+    static func charge(ofFrames count: Int, bytes: Int) -> Int {
+        bytes &+ bytes >> 4 &+ count &* 1024
+    }
+
+    /// Bytes beside the longest frame that a socket's queue is never bounded below.
+    static let sendBufferReserve = 8 << 10
+    /// Bytes that the ring sends at most before the socket is asked how full it is.
+    static let creditMax = 256 << 10
 
     static let backoffMin: UInt64 = 50_000
     static let backoffMax: UInt64 = 5_000_000
@@ -117,6 +138,9 @@ struct Connection: ~Copyable {
         offload = settings.offload
         prefix = settings.offload.hasHeader ? VirtioNetHeader.length : 0
         queueDelayNanoseconds = settings.queueDelayNanoseconds
+        sendBuffer = SendBufferLimit(
+            least: Self.charge(ofFrame: settings.frameLengthMax) + Self.sendBufferReserve,
+            most: settings.sendBuffer ?? Self.grantedSendBuffer(settings))
         self.counters = counters
         let lengthMax = settings.offload.ingressLengthMax(maxFrame: settings.frameLengthMax)
         // One byte more than the longest frame shows an oversize frame of a TAP, which cuts
@@ -153,7 +177,7 @@ struct Connection: ~Copyable {
 
     /// Receive buffers of a port: few and warm beats many and cold, most of all for large frames.
     static func bufferCount(frameLengthMax: Int) -> Int {
-        frameLengthMax <= 2048 ? bufferCountMax : frameLengthMax <= 9216 ? 32 : 8
+        frameLengthMax <= 2048 ? bufferCountMax : frameLengthMax <= 9216 ? 32 : 16
     }
 
     /// Requests in the kernel that may still write into `buffers` or name this connection in a

@@ -15,6 +15,9 @@ public struct ConnectionSettings: Sendable {
     public var mtu: Int
     /// What the peer leaves to others, in both directions.
     public var offload: Offload
+    /// Most bytes that may wait in the socket for the peer, as the kernel charges them; nil: what it
+    /// has granted.
+    public var sendBuffer: Int?
     /// Bytes of the egress queue.
     public var queueBytes: Int
     /// In which order frames leave the egress queue.
@@ -29,7 +32,7 @@ public struct ConnectionSettings: Sendable {
     /// Describes an attachment; without `mtu` it is what `frameLengthMax` leaves for the payload.
     public init(
         port: PortID, transport: TransportKind, descriptor: Int32, frameLengthMax: Int,
-        mtu: Int? = nil, offload: Offload = .none,
+        mtu: Int? = nil, offload: Offload = .none, sendBuffer: Int? = nil,
         queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
         queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
         earlyFrames: [[UInt8]] = []
@@ -40,6 +43,7 @@ public struct ConnectionSettings: Sendable {
         self.frameLengthMax = frameLengthMax
         self.mtu = mtu ?? frameLengthMax - FrameHeader.lengthMin - FrameHeader.tagLength
         self.offload = offload
+        self.sendBuffer = sendBuffer
         self.queueBytes = queueBytes
         self.queueDiscipline = queueDiscipline
         self.queueSeed = queueSeed

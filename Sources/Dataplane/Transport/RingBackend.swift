@@ -121,11 +121,13 @@ struct RingBackend: ~Copyable, WorkerBackend {
                 UInt32(lengths.count)))
     }
 
-    func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
-        switch transport {
-        case .unixgram: Int(cshims_socket_send_room(descriptor))
-        case .tap: Int.max / 2
-        }
+    func outstanding(descriptor: Int32) -> Int {
+        max(0, Int(cshims_socket_outstanding(descriptor)))
+    }
+
+    func setSendBuffer(descriptor: Int32, bytes: Int) {
+        // SO_SNDBUF doubles its value (socket(7)).
+        _ = cshims_socket_set_send_buffer(descriptor, Int64(bytes / 2))
     }
 
     func sendBatch(

@@ -47,9 +47,10 @@ public protocol WorkerBackend: ~Copyable {
         descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
         lengths: UnsafeMutableBufferPointer<Int32>
     ) -> Int
-    /// Bytes that a socket takes until it is half full, negative beyond; much for a device, which
-    /// never is.
-    mutating func sendRoom(descriptor: Int32, transport: TransportKind) -> Int
+    /// Bytes that wait in a socket for its peer, as the kernel charges them.
+    mutating func outstanding(descriptor: Int32) -> Int
+    /// Bounds the bytes that may wait in a socket (SO_SNDBUF as getsockopt tells it).
+    mutating func setSendBuffer(descriptor: Int32, bytes: Int)
     /// Sends frames now, in order, up to the first refusal; the number sent, or -errno when it is
     /// none.
     mutating func sendBatch(

@@ -63,7 +63,7 @@ extension Worker where Backend: ~Copyable {
         return connection.pointee.pace == .direct
     }
 
-    /// Asks how much the port's socket still takes; false if it is half full.
+    /// Asks how much the port's socket still takes; false if it is half full. A device takes all.
     ///
     /// The ring would go on after a refusal, and what follows in the batch could overtake what was
     /// refused. So a socket that may fill up within a batch is sent to carefully before it does.
@@ -74,10 +74,13 @@ extension Worker where Backend: ~Copyable {
         // What is staged does not weigh on the socket yet.
         flush()
         guard connection.pointee.pace == .direct else { return false }
-        connection.pointee.credit =
-            backend.sendRoom(
-                descriptor: connection.pointee.descriptor, transport: connection.pointee.transport)
-            &- charge
+        guard connection.pointee.sendBuffer.isBounded else {
+            connection.pointee.credit = .max
+            return true
+        }
+        let outstanding = lookIntoSocket(connection)
+        let room = connection.pointee.sendBuffer.bytes / 2 &- outstanding
+        connection.pointee.credit = min(room, Connection.creditMax) &- charge
         guard connection.pointee.credit < 0 else { return true }
         becomeCareful(connection)
         return false
@@ -167,6 +170,8 @@ extension Worker where Backend: ~Copyable {
     ) {
         let frames = UInt64(truncatingIfNeeded: count)
         let prefix = UInt64(truncatingIfNeeded: connection.pointee.prefix)
+        connection.pointee.chargedBytes &+= Connection.charge(
+            ofFrames: count, bytes: Int(truncatingIfNeeded: bytes))
         connection.pointee.counters.add(.sentFrames, frames)
         connection.pointee.counters.add(.sentBytes, bytes &- frames &* prefix)
     }

@@ -170,14 +170,12 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.backoffNanoseconds = Connection.backoffMin
     }
 
-    /// Sends one batch from a queue; false when the peer refused.
-    ///
-    /// What is refused of a batch was chosen before all that comes later, however urgent. So a
-    /// batch is about as long as what the peer took of the last one.
+    /// Sends one batch from a queue, about as long as the peer has room for, which it may count in
+    /// frames, too; false when it refused.
     private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let frames = connection.pointee.carefulFrames
         let count = connection.pointee.queue.choose(
-            connection.pointee.batchLimit, into: frames, now: now)
+            connection.pointee.batchLimit, room: roomInSocket(connection), into: frames, now: now)
         defer { gaugeQueue(connection) }
         // CoDel may have dropped all that was there.
         guard count > 0 else { return true }

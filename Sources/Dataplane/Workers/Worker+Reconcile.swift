@@ -63,6 +63,7 @@ extension Worker where Backend: ~Copyable {
             return
         }
         connection.pointee.isOpen = true
+        connection.pointee.counters.set(.sendBufferBytes, to: 0)
         connection.pointee.state = .active
         listForArming(connection)
         post(.activated, connection, errno: 0)

@@ -24,6 +24,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case queuedBytes
     /// The most bytes that ever waited.
     case queueHighWaterBytes
+    /// Gauge: bytes that may wait in the socket for the peer; 0 while the kernel's grant stands.
+    case sendBufferBytes
     /// Frames that were marked in the egress queue, for their flow to slow down.
     case ecnMarks
     /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere,
@@ -60,6 +62,7 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .queuedFrames: "queued_frames"
         case .queuedBytes: "queued_bytes"
         case .queueHighWaterBytes: "queue_high_water_bytes"
+        case .sendBufferBytes: "send_buffer_bytes"
         case .ecnMarks: "ecn_marks"
         case .macMovesDamped: "mac_moves_damped"
         case .macTableFull: "mac_table_full"

@@ -79,7 +79,7 @@ import Testing
         #expect(port.type == .unixgram)
         #expect(port.offload == .none)
         #expect(port.maxFrame == 1518)
-        #expect(port.queueBytes == 1 << 20)
+        #expect(port.queueBytes == 4 << 20)
         #expect(port.queue == .fair)
         #expect(port.queueTargetNanoseconds == 1_000_000)
         #expect(port.queueDelayNanoseconds == 5_000_000)
@@ -289,7 +289,7 @@ import Testing
                 offload = "none"
                 max_frame = 1518
                 queue = "fair"
-                queue_bytes = "1MiB"
+                queue_bytes = "4MiB"
                 queue_target = "1ms"
                 queue_delay = "5ms"
                 path = "/run/ringswitch/vm1.sock"

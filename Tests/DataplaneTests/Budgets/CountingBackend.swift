@@ -69,8 +69,12 @@ struct CountingBackend: ~Copyable, WorkerBackend {
             lengths: lengths)
     }
 
-    mutating func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
-        ring.sendRoom(descriptor: descriptor, transport: transport)
+    mutating func outstanding(descriptor: Int32) -> Int {
+        ring.outstanding(descriptor: descriptor)
+    }
+
+    mutating func setSendBuffer(descriptor: Int32, bytes: Int) {
+        ring.setSendBuffer(descriptor: descriptor, bytes: bytes)
     }
 
     mutating func sendBatch(

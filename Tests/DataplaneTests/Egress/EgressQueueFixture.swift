@@ -28,14 +28,17 @@ enum QueueFixture {
         (0..<4).reduce(0) { $0 + Int(bytes[42 + $1]) << (8 * $1) }
     }
 
-    /// Appends a frame in two pieces, as a segment comes.
+    /// Bytes of the headers of Ethernet, IPv4 and UDP.
+    private static let headerLength = 42
+
+    /// Appends a frame in two pieces, its headers and its payload, as a segment comes.
     static func append(
         _ bytes: [UInt8], to queue: inout EgressQueue, from ingress: Int = 0, now: UInt64 = 0,
         limit: Int = .max
     ) -> Bool {
         bytes.withUnsafeBytes { memory in
             guard let start = memory.baseAddress else { return false }
-            let split = bytes.count / 3
+            let split = min(headerLength, bytes.count)
             let frame = cshims_gather(
                 head: cshims_slice(address: start, length: UInt64(split)),
                 body: cshims_slice(address: start + split, length: UInt64(bytes.count - split)))
@@ -49,7 +52,7 @@ enum QueueFixture {
     ) -> [[UInt8]] {
         let frames = UnsafeMutableBufferPointer<cshims_gather>.allocate(capacity: 64)
         defer { frames.deallocate() }
-        let chosen = queue.choose(count, into: frames, now: now)
+        let chosen = queue.choose(count, room: .max, into: frames, now: now)
         return (0..<chosen).map { frames[$0].bytes }
     }
 

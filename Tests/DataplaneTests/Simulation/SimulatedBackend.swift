@@ -62,8 +62,10 @@ struct SimulatedBackend: WorkerBackend {
         return kernel.read(peer, memory, stride: stride, capacity: capacity, lengths)
     }
 
-    func sendRoom(descriptor: Int32, transport: TransportKind) -> Int {
-        peers(descriptor)?.room ?? 0
+    func outstanding(descriptor: Int32) -> Int { peers(descriptor)?.outstanding ?? 0 }
+
+    func setSendBuffer(descriptor: Int32, bytes: Int) {
+        peers(descriptor)?.bound(to: bytes)
     }
 
     func sendBatch(

@@ -38,7 +38,7 @@ class SimulatedPeer {
     var outbox: [[UInt8]] = []
     var mood = Mood.reading
     /// Frames that the peer's queue holds while the peer does not read.
-    let capacity: Int
+    private(set) var capacity: Int
     /// One send in so many is refused though there is room, as happens between a refusal and the
     /// next; 0: none.
     var whim: UInt64 = 0
@@ -73,8 +73,11 @@ class SimulatedPeer {
         }
     }
 
-    /// Bytes that the peer's queue takes until it is half full, of frames of 1,000 bytes.
-    var room: Int { (capacity / 2 - queued) * Connection.charge(ofFrame: 1000) }
+    /// Bytes charged for what waits, as if every frame had 1,000 bytes.
+    var outstanding: Int { queued * Connection.charge(ofFrame: 1000) }
+
+    /// Bounds the queue, in the same bytes.
+    func bound(to bytes: Int) { capacity = max(1, bytes / Connection.charge(ofFrame: 1000)) }
 
     /// Reads everything that waits.
     func read() { queued = 0 }

@@ -126,6 +126,8 @@ final class SimulatedSwitch {
         let settings = ConnectionSettings(
             port: PortID(index: port), transport: shape.transport, descriptor: Int32(100 + port),
             frameLengthMax: shape.frameLengthMax, mtu: shape.mtu, offload: shape.offload,
+            sendBuffer: shape.transport == .tap
+                ? 0 : peers[port].capacity * Connection.charge(ofFrame: 1000),
             queueBytes: options.queueBytes, queueDiscipline: options.queueDiscipline,
             queueSeed: options.seed, queueDelayNanoseconds: options.queueDelay,
             earlyFrames: earlyFrames)
