@@ -73,17 +73,19 @@ enum ConfigurationSchema {
                 + "flows in turns, new flows first, and a flow that waits for long is told to slow "
                 + "down. `fifo`: as they came."),
         .init(
-            "queue_bytes", \.queueBytes, .size(0...(256 << 20)), default: .value(4 << 20),
+            "queue_bytes", \.queueBytes, .size(0...(256 << 20)),
+            default: .described("`4MiB`; with `offload = \"raw\"` `16MiB`"),
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
                 + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
         .init(
             "queue_target", \.queueTargetNanoseconds,
             .duration(100_000...TimeSpan.second), default: .value(1_000_000),
             "Time that a flow may wait in a `fair` queue for longer than 20 ms: then single frames "
-                + "are marked (ECN) or dropped, the more the longer it lasts."),
+                + "are marked (ECN) or dropped, the more the longer it lasts. After five times as "
+                + "long a frame whose flow heeds marks is marked at once."),
         .init(
             "queue_delay", \.queueDelayNanoseconds,
-            .duration(100_000...(10 * TimeSpan.second)), default: .value(5_000_000),
+            .duration(100_000...(10 * TimeSpan.second)), default: .value(50_000_000),
             "Time that a frame may wait in that queue before it is dropped."),
     ]
 

@@ -298,6 +298,7 @@ extension PortSettings {
         for key in ConfigurationSchema.portKeys { key.fillDefault(&self) }
         if offload == nil { offload = type?.offloads.first }
         if maxFrame == nil { maxFrame = defaultMaxFrame }
+        if queueBytes == nil { queueBytes = defaultQueueBytes }
     }
 
     /// 1518, which is a payload of 1500 with header and tag; on a TAP device what its MTU needs;
@@ -306,6 +307,10 @@ extension PortSettings {
         if type == .tap, let mtu { return mtu + FrameHeader.lengthMin + FrameHeader.tagLength }
         return offload == .raw ? Offload.superframeLengthMax : 1518
     }
+
+    /// Some 250 of the longest frames, what a peer with offloading reads in 20 ms; ten times as
+    /// many of the usual length.
+    private var defaultQueueBytes: Int { offload == .raw ? 16 << 20 : 4 << 20 }
 }
 
 /// A `[[port]]` table with the defaults under it.

@@ -41,6 +41,9 @@ struct EgressQueue: ~Copyable {
     private var chosenCount = 0
     private var signals = QueueSignals()
 
+    /// After so many targets a frame whose flow heeds marks is marked at once, as `ce_threshold` of
+    /// tc-fq_codel(8) has it.
+    private static var marksAfter: UInt64 { 5 }
     /// Most frames that are chosen at a time.
     static var batchMax: Int { 64 }
 
@@ -190,16 +193,16 @@ struct EgressQueue: ~Copyable {
         guard case .fair(let target) = discipline else { return unhang(index) }
         while flows[index].pointee.first != FrameRing.none {
             let frame = ring.header(flows[index].pointee.first)
+            let delay = now &- min(now, frame.pointee.time)
             let isSignalled = flows[index].pointee.codel.judge(
-                delay: now &- min(now, frame.pointee.time),
+                delay: delay,
                 isStanding: flows[index].pointee.bytes > Int(frame.pointee.length), now: now,
                 CoDel.Parameters(target: target))
             guard let offset = unhang(index) else { return nil }
-            guard isSignalled else { return offset }
-            if mark(offset) {
-                signals.marked &+= 1
-                return offset
-            }
+            // A mark costs no frame, so it need not wait until the queue has stood for long.
+            let isMarked = (isSignalled || delay >= Self.marksAfter &* target) && mark(offset)
+            if isMarked { signals.marked &+= 1 }
+            guard isSignalled, !isMarked else { return offset }
             remove(offset)
             signals.dropped &+= 1
         }

@@ -1,13 +1,14 @@
 // How much of a port's traffic may wait in the kernel.
 //
 // What lies in a socket's buffer has no order but that of its arrival: a lone frame waits behind
-// all of it, and no flow is told to slow down. So the buffer should hold no more than the peer reads
-// between two visits of the switch, and everything else wait in the port's own queue. How much that
-// is nobody knows beforehand; as byte queue limits do for network devices, it is found out:
+// all of it, and no flow is told to slow down. So the buffer should hold no more than the peer
+// reads between two visits of the switch, and everything else wait in the port's own queue. How
+// much that is nobody knows beforehand; as byte queue limits do for network devices, it is found
+// out:
 //
 //   - a buffer that was empty while frames waited here was too small, and is doubled at once;
-//   - one that holds more than what the peer reads in two milliseconds, and was not empty lately, is
-//     lowered towards that, by a quarter each ten milliseconds.
+//   - one that holds more than what the peer reads in two milliseconds, and was not empty lately,
+//     is lowered towards that, by a quarter each ten milliseconds.
 //
 // So it settles where the switch just comes in time, however late the scheduler lets it come.
 //

@@ -15,8 +15,8 @@ public struct ConnectionSettings: Sendable {
     public var mtu: Int
     /// What the peer leaves to others, in both directions.
     public var offload: Offload
-    /// Most bytes that may wait in the socket for the peer, as the kernel charges them; nil: what it
-    /// has granted.
+    /// Most bytes that may wait in the socket for the peer, as the kernel charges them; nil: what
+    /// it has granted.
     public var sendBuffer: Int?
     /// Bytes of the egress queue.
     public var queueBytes: Int

@@ -96,7 +96,7 @@ import Testing
                 offload = "none"
                 """)
         #expect(change.replaced.map(\.new.name) == ["vm3", "host"])
-        #expect(change.replaced[0].keys == ["offload", "max_frame"])
+        #expect(change.replaced[0].keys == ["offload", "max_frame", "queue_bytes"])
         #expect(change.replaced[1].keys == ["offload"])
         #expect(change.unchanged.count == 2 && change.restartKeys.isEmpty)
     }

@@ -82,7 +82,7 @@ import Testing
         #expect(port.queueBytes == 4 << 20)
         #expect(port.queue == .fair)
         #expect(port.queueTargetNanoseconds == 1_000_000)
-        #expect(port.queueDelayNanoseconds == 5_000_000)
+        #expect(port.queueDelayNanoseconds == 50_000_000)
         let socket = PortConfiguration.Unixgram(
             path: "/run/ringswitch/vm1.sock", mode: 0o660, owner: nil, group: nil, allowUIDs: [],
             sendBuffer: 4 << 20)
@@ -291,7 +291,7 @@ import Testing
                 queue = "fair"
                 queue_bytes = "4MiB"
                 queue_target = "1ms"
-                queue_delay = "5ms"
+                queue_delay = "50ms"
                 path = "/run/ringswitch/vm1.sock"
                 mode = "0660"
                 allow_uids = []
@@ -305,7 +305,7 @@ import Testing
                 queue = "fair"
                 queue_bytes = "4MiB"
                 queue_target = "1ms"
-                queue_delay = "5ms"
+                queue_delay = "50ms"
                 device = "rs0"
                 address = []
                 mtu = 1500

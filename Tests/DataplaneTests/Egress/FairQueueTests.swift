@@ -174,6 +174,21 @@ import Testing
         }
     }
 
+    @Test func `a frame that waited for five targets is marked at once, or passes unmarked`() {
+        for ecn: UInt8 in [0, 2] {
+            var queue = makeQueue()
+            for serial in 0..<3 {
+                let frame = QueueFixture.datagram(flow: 1, serial: serial, ecn: ecn)
+                #expect(QueueFixture.append(frame, to: &queue))
+            }
+            let fields = [4_999_999, 5_000_000, 6_000_000].flatMap {
+                QueueFixture.take(1, of: &queue, now: $0).map { $0[15] & 3 }
+            }
+            #expect(fields == (ecn == 0 ? [0, 0, 0] : [2, 3, 3]))
+            #expect(queue.takeSignals() == QueueSignals(marked: ecn == 0 ? 0 : 2))
+        }
+    }
+
     @Test func `a burst that empties within an interval is left alone`() {
         var queue = makeQueue()
         for burst: UInt64 in 0..<20 {
