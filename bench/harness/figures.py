@@ -3,7 +3,6 @@
 from statistics import median
 
 from .contenders import BASELINE
-from .scenario import STREAM_KINDS
 
 
 def spread(values, form="{:.2f}"):
@@ -29,7 +28,8 @@ def ratios(runs, name, value, baseline=BASELINE):
     return [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
 
 
-def _mistakes_of_streams(result):
+def mistakes_of_streams(result):
+    """Everything in a result of streams that is wrong however fast it was."""
     found = []
     runs = [run for case in result["cases"] for run in case["runs"]]
     for run in runs + result.get("files", []):
@@ -44,10 +44,8 @@ def _mistakes_of_streams(result):
     return found
 
 
-def mistakes(result):
-    """Everything in a result that is wrong however fast it was."""
-    if result["kind"] in STREAM_KINDS:
-        return _mistakes_of_streams(result)
+def mistakes_of_frames(result):
+    """Everything in a result of the load generator's frames that is wrong however fast it was."""
     found = []
     for case in result["cases"]:
         for run in case["runs"]:

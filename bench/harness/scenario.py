@@ -11,9 +11,6 @@ DEFAULT_SEND_BUFFER = 4 << 20
 
 LENGTH_OF_A_PORT = 1518
 LENGTH_OF_A_LONG_PORT = 65550
-KINDS = ("pairs", "independence", "mixed", "streams", "mixes")
-# Kinds that have two hosts with TCP, and contenders in their place of cases.
-STREAM_KINDS = ("streams", "mixes")
 
 
 class ScenarioError(Exception):
@@ -86,6 +83,7 @@ class Scenario:
     streams: int = 1
     congestion: str = ""  # TCP's congestion control in streams; empty: the machine's
     file_bytes: int = 0   # of the file that --hash sends
+    settings: object = None  # what only the kind has
 
     @property
     def idle_macs_per_port(self):
@@ -111,7 +109,8 @@ def _take(table, where, kind, renamed=None):
 _END_OF_A_MIX = {"vnet": "tap-vnet"}
 
 
-def _check_contenders(where, scenario):
+def check_contenders(where, scenario):
+    """Refuses contenders that no carrier can be."""
     names = [entry.name for entry in scenario.contenders]
     if not names or len(set(names)) < len(names):
         raise ScenarioError(f"{where}: contenders with names of their own are needed")
@@ -125,11 +124,15 @@ def _check_contenders(where, scenario):
             raise ScenarioError(f"{where}: {entry.name}: against {entry.against}")
 
 
-def load(path):
-    """Reads a scenario file."""
+def load(path, kinds):
+    """Reads a scenario file of one of `kinds`, which are by name."""
     with open(path, "rb") as file:
         table = tomllib.load(file)
     where = path.name
+    name = table.get("kind", Scenario.kind)
+    if name not in kinds:
+        raise ScenarioError(f"{where}: kind = {name!r} is none of {', '.join(kinds)}")
+    kind = kinds[name]
     idle = table.pop("idle", {})
     table["name"] = path.stem
     table["idle_ports"] = idle.get("ports", 0)
@@ -143,11 +146,10 @@ def load(path):
     table["contenders"] += [
         Entry(f"{a} to {b}", "ringswitch", [_END_OF_A_MIX.get(end, end) for end in (a, b)])
         for a in mix for b in mix]
+    if kind.settings is not None:
+        table["settings"] = _take(table.pop("settings", {}), where, kind.settings)
+    elif "settings" in table:
+        raise ScenarioError(f"{where}: [settings] is not for kind = {name!r}")
     scenario = _take(table, where, Scenario)
-    if scenario.kind not in KINDS:
-        raise ScenarioError(f"{where}: kind = {scenario.kind!r} is none of {', '.join(KINDS)}")
-    if scenario.kind in STREAM_KINDS:
-        _check_contenders(where, scenario)
-    elif not scenario.cases:
-        raise ScenarioError(f"{where}: no [[case]]")
+    kind.check(where, scenario)
     return scenario

@@ -5,12 +5,12 @@ from .figures import cpu_per_frame, of, ratios, spread
 from .mixed import HEADERS as TCP_HEADERS
 
 
-def _row(cells):
+def row(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-def _table(header, rows):
-    return "\n".join([_row(header), _row(["---"] * len(header)), *map(_row, rows)])
+def table(header, rows):
+    return "\n".join([row(header), row(["---"] * len(header)), *map(row, rows)])
 
 
 def _percent_lost(run):
@@ -38,7 +38,7 @@ def pairs(result):
     header = [
         "case", "contender", f"frames / {BASELINE}", f"CPU a frame / {BASELINE}", "kframes/s",
         "Gbit/s", "CPU us a frame", "lost %", "p99 delay ms", "disturbed"]
-    return _table(header, [row for case in result["cases"] for row in _pair_rows(case)])
+    return table(header, [row for case in result["cases"] for row in _pair_rows(case)])
 
 
 def _growth(runs, variant, control="detached"):
@@ -70,7 +70,7 @@ def independence(result):
     header = [
         "case", "third port's peer", "sent", "lost", "reordered", "p50 ms", "p99 ms",
         "p99 above detached ms", "memory growth KiB", "disturbed"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _percent_lost_beside(case, run):
@@ -99,7 +99,7 @@ def mixed(result):
         "case", "flow that is cut up", "sent", "lost", "reordered", "p50 ms", "p99 ms",
         "p99 above off ms", "p99 above elsewhere ms", "frames/s", "frames/s cut up",
         "lost % cut up", "disturbed"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _names(runs):
@@ -155,14 +155,14 @@ def _file_rows(files):
 
 def streams(result):
     runs = result["cases"][0]["runs"]
-    parts = [_table(
+    parts = [table(
         ["contender", "Gbit/s", "CPU s/GB", "machine's CPU s/GB", "resent %", "resent segments",
          "of them needless", "losses by counter", "wrong checksums", "disturbed"],
         _stream_rows(runs))]
     if compared := list(_stream_ratios(runs)):
-        parts.append(_table(["contender", "of", "Gbit/s ratio", "CPU a GB ratio"], compared))
+        parts.append(table(["contender", "of", "Gbit/s ratio", "CPU a GB ratio"], compared))
     if result.get("files"):
-        parts.append(_table(
+        parts.append(table(
             ["file through", "bytes", "SHA-256", "Gbit/s", "resent segments", "losses by counter",
              "wrong checksums"], _file_rows(result["files"])))
     return "\n\n".join(parts)
@@ -182,21 +182,15 @@ def mixes(result):
             if (source, sink) in cells else "-" for sink in sinks]
         for source in sources]
     header = ["Gbit/s; resent %"] + [f"to {sink}" for sink in sinks]
-    return _table(header, grid) + "\n\n" + streams(result)
+    return table(header, grid) + "\n\n" + streams(result)
 
 
-_TABLES = {
-    "pairs": pairs, "independence": independence, "mixed": mixed, "streams": streams,
-    "mixes": mixes}
-
-
-def markdown(result):
-    """A result as a section of Markdown."""
+def section(result, tables):
+    """A result as a section of Markdown, of its tables."""
     facts = result["machine"]
     settings = result["settings"]
-    table = _TABLES[result["kind"]](result)
     return "\n".join([
         f"### {result['title']}", "",
         f"{settings['rounds']} rounds of {settings['seconds']:g} s, {result['date']}, "
         f"{facts['cpus']} CPUs ({facts['cpu']}), Linux {facts['kernel']}, "
-        f"commit {result['commit']}. Median (least-most).", "", table, ""])
+        f"commit {result['commit']}. Median (least-most).", "", tables, ""])

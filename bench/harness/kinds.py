@@ -1,0 +1,129 @@
+"""The kinds of scenarios: how each is measured, shown, and found wrong.
+
+A kind is an entry here and, as a rule, a module of its own. What a file of the kind may say beyond
+the keys that all have stands in its table `[settings]`, which `settings` describes.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import (
+    carriers, contenders, figures, independence, mixed, network, rounds, scenario, streams, tables)
+
+
+@dataclass
+class Options:
+    """What whoever measures has chosen."""
+
+    names: list          # of contenders
+    rounds: int
+    seconds: float
+    binaries: Path
+    file_bytes: int = 0  # of the file to be sent through each contender; 0: none
+
+
+@dataclass
+class Kind:
+    """How a scenario of the kind is dealt with.
+
+    - run(scenario, options, progress): its cases, and whatever else its result has, as a dict.
+    - markdown(result): its tables.
+    - mistakes(result): what is wrong in it at any speed, a line each.
+    - obstacle(scenario, names): why it cannot be run here; None if it can.
+    - programs(scenario, names): names of the binaries that it needs.
+    - check(where, scenario): raises a ScenarioError for a file that makes no sense.
+    - settings: a dataclass of the keys in `[settings]`; None where there are none.
+    """
+
+    run: object
+    markdown: object
+    mistakes: object = figures.mistakes_of_frames
+    obstacle: object = lambda scenario, names: None
+    programs: object = lambda scenario, names: {"ringswitch", "loadgen"}
+    check: object = lambda where, scenario: None
+    settings: object = field(default=None)
+
+
+def _needs_case(where, chosen):
+    if not chosen.cases:
+        raise scenario.ScenarioError(f"{where}: no [[case]]")
+
+
+def _needs_switch(chosen, names):
+    return None if contenders.SWITCH in names else f"it measures {contenders.SWITCH} alone"
+
+
+# Frames of the load generator, through the switch and the cables in turn.
+
+def _run_pairs(chosen, options, progress):
+    names = [name for name in options.names if name in contenders.ALL]
+    return {"cases": rounds.run_scenario(
+        chosen, names, options.rounds, options.seconds, options.binaries, progress)}
+
+
+def _has_pair(chosen, names):
+    return None if set(names) & set(contenders.ALL) else "it has none of the contenders"
+
+
+def _programs_of_pairs(chosen, names):
+    return {"loadgen"} | {
+        name.removesuffix("-control") for name in names if name in contenders.ALL}
+
+
+def _alone(module):
+    """A run of a module that measures the switch alone."""
+    return lambda chosen, options, progress: {"cases": module.run_scenario(
+        chosen, options.rounds, options.seconds, options.binaries, progress)}
+
+
+# TCP between two hosts, through the contenders that the scenario names.
+
+def _run_streams(chosen, options, progress):
+    cases = streams.run_scenario(
+        chosen, options.names, options.rounds, streams.whole(options.seconds), options.binaries,
+        progress)
+    if not options.file_bytes:
+        return {"cases": cases}
+    return {"cases": cases, "files": streams.run_files(
+        chosen, options.names, options.file_bytes, options.binaries, progress)}
+
+
+def needs_hosts(chosen, names):
+    """An obstacle where the scenario needs namespaces and has contenders of its own."""
+    if not any(entry.name in names for entry in chosen.contenders):
+        return "it has none of the contenders"
+    return network.obstacle()
+
+
+def programs_of_hosts(chosen, names):
+    """The binaries of the carriers that a scenario names."""
+    wanted = set()
+    for entry in chosen.contenders:
+        if entry.name in names:
+            wanted |= carriers.programs(entry.carrier, entry.ends)
+    return wanted
+
+
+def _streams(markdown):
+    return Kind(
+        run=_run_streams, markdown=markdown, mistakes=figures.mistakes_of_streams,
+        obstacle=needs_hosts, programs=programs_of_hosts, check=scenario.check_contenders)
+
+
+ALL = {
+    "pairs": Kind(
+        run=_run_pairs, markdown=tables.pairs, obstacle=_has_pair, programs=_programs_of_pairs,
+        check=_needs_case),
+    "independence": Kind(
+        run=_alone(independence), markdown=tables.independence, obstacle=_needs_switch,
+        check=_needs_case),
+    "mixed": Kind(
+        run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
+    "streams": _streams(tables.streams),
+    "mixes": _streams(tables.mixes),
+}
+
+
+def markdown(result):
+    """A result as a section of Markdown."""
+    return tables.section(result, ALL[result["kind"]].markdown(result))
