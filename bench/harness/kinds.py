@@ -32,6 +32,7 @@ class Kind:
     - obstacle(scenario, names): why it cannot be run here; None if it can.
     - programs(scenario, names): names of the binaries that it needs.
     - check(where, scenario): raises a ScenarioError for a file that makes no sense.
+    - plots(result): its figures, of plots.py.
     - settings: a dataclass of the keys in `[settings]`; None where there are none.
     """
 
@@ -41,6 +42,7 @@ class Kind:
     obstacle: object = lambda scenario, names: None
     programs: object = lambda scenario, names: {"ringswitch", "loadgen"}
     check: object = lambda where, scenario: None
+    plots: object = lambda result: []
     settings: object = field(default=None)
 
 
