@@ -91,12 +91,14 @@ let package = Package(
             path: "Tests/EndToEnd",
             swiftSettings: houseRules),
 
-        // Measuring tools: traffic generator, and the C cables that the switch is held against.
+        // Measuring tools: what they share, traffic generator, and the C cables that the switch is
+        // held against.
         .executableTarget(
             name: "micro", dependencies: ["Dataplane", "SwitchCore", "Support"],
             path: "bench/micro",
             swiftSettings: houseRules),
-        .executableTarget(name: "loadgen", path: "bench/loadgen"),
+        .target(name: "Measuring", path: "bench/common"),
+        .executableTarget(name: "loadgen", dependencies: ["Measuring"], path: "bench/loadgen"),
         .executableTarget(
             name: "cable-uring", path: "bench/baseline/uring",
             linkerSettings: [.linkedLibrary("uring")]),

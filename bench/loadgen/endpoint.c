@@ -2,47 +2,22 @@
 #define _GNU_SOURCE
 #include "endpoint.h"
 
-#include "clock.h"
+#include "unixgram.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
-    RETRY_INTERVAL = 2 * NANOSECONDS_PER_MILLISECOND,
     EXTRA_MAC_PREFIX = 0x06, ///< Locally administered, and none that plans use for endpoints.
 };
 
-static int connect_to_port(const endpoint_t *endpoint) {
-    struct sockaddr_un port = {.sun_family = AF_UNIX};
-    memcpy(port.sun_path, endpoint->port_path, sizeof port.sun_path);
-    if (connect(endpoint->descriptor, (struct sockaddr *)&port, sizeof port) != 0) return -errno;
-    if (endpoint->sends_magic && send(endpoint->descriptor, "VFKT", 4, MSG_NOSIGNAL) != 4)
-        return -errno;
-    return 0;
-}
-
-/// Errors that pass: the switch is not there yet, or has not yet noticed the death of the port's
-/// last peer.
-static bool passes(int error) {
-    return error == -ENOENT || error == -ECONNREFUSED || error == -EPERM || error == -EAGAIN;
-}
-
 int endpoint_attach(endpoint_t *endpoint, uint64_t deadline) {
-    endpoint->descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (endpoint->descriptor < 0) return -errno;
-
-    struct sockaddr_un own = {.sun_family = AF_UNIX};
-    memcpy(own.sun_path, endpoint->own_path, sizeof own.sun_path);
-    unlink(endpoint->own_path);
-    if (bind(endpoint->descriptor, (struct sockaddr *)&own, sizeof own) != 0) return -errno;
-
-    int result;
-    while (passes(result = connect_to_port(endpoint)) && clock_now() < deadline) {
-        clock_sleep_until(clock_now() + RETRY_INTERVAL);
-    }
+    endpoint->descriptor = unixgram_open(endpoint->own_path);
+    if (endpoint->descriptor < 0) return endpoint->descriptor;
+    int result = unixgram_join(
+        endpoint->descriptor, endpoint->port_path, endpoint->sends_magic, deadline);
     if (result != 0) return result;
 
     int asked = endpoint->asked_send_buffer;
@@ -53,7 +28,7 @@ int endpoint_attach(endpoint_t *endpoint, uint64_t deadline) {
 }
 
 int endpoint_rejoin(const endpoint_t *endpoint) {
-    return connect_to_port(endpoint);
+    return unixgram_connect(endpoint->descriptor, endpoint->port_path, endpoint->sends_magic);
 }
 
 mac_t endpoint_extra_mac(const endpoint_t *endpoint, uint32_t index) {

@@ -1,7 +1,7 @@
 // Time: one clock for every stamp, so that stamps of different processes can be subtracted.
 
-#ifndef LOADGEN_CLOCK_H
-#define LOADGEN_CLOCK_H
+#ifndef MEASURING_CLOCK_H
+#define MEASURING_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -2,8 +2,8 @@
 //
 // Each power of two is split into 32 buckets: a percentile is at most 3.2 % above the true value.
 
-#ifndef LOADGEN_HISTOGRAM_H
-#define LOADGEN_HISTOGRAM_H
+#ifndef MEASURING_HISTOGRAM_H
+#define MEASURING_HISTOGRAM_H
 
 #include <stdint.h>
 
