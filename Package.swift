@@ -91,14 +91,15 @@ let package = Package(
             path: "Tests/EndToEnd",
             swiftSettings: houseRules),
 
-        // Measuring tools: what they share, traffic generator, and the C cables that the switch is
-        // held against.
+        // Measuring tools: what they share, traffic generator, questions and answers, and the C
+        // cables that the switch is held against.
         .executableTarget(
             name: "micro", dependencies: ["Dataplane", "SwitchCore", "Support"],
             path: "bench/micro",
             swiftSettings: houseRules),
         .target(name: "Measuring", path: "bench/common"),
         .executableTarget(name: "loadgen", dependencies: ["Measuring"], path: "bench/loadgen"),
+        .executableTarget(name: "pingpong", dependencies: ["Measuring"], path: "bench/pingpong"),
         .executableTarget(
             name: "cable-uring", path: "bench/baseline/uring",
             linkerSettings: [.linkedLibrary("uring")]),
