@@ -96,7 +96,7 @@ static void parse_endpoint(plan_t *plan, char *text) {
         } else if (strcmp(key, "send-buffer") == 0) {
             endpoint->asked_send_buffer = (int)words_number(key, value, 1, 1 << 30);
         } else if (strcmp(key, "extra-macs") == 0) {
-            endpoint->extra_macs = (uint32_t)words_number(key, value, 0, 65536);
+            endpoint->extra_macs = (uint32_t)words_number(key, value, 0, EXTRA_MAC_LIMIT);
         } else if (strcmp(key, "read") == 0) {
             parse_reading(endpoint, value);
         } else if (strcmp(key, "batch") == 0) {

@@ -15,6 +15,7 @@ enum {
     FLOW_LIMIT = 1024, ///< Flow identifiers, 0 ..< FLOW_LIMIT, common to all processes of a test.
     NAME_LIMIT = 32,   ///< Bytes of a name, with its final zero.
     MAC_LENGTH = 6,
+    EXTRA_MAC_LIMIT = 1 << 20, ///< Further addresses behind an endpoint.
     FRAME_LENGTH_MAX = 65550, ///< Longest frame that a libkrun guest sends.
 };
 
