@@ -1,99 +1,21 @@
-"""What stands between the hosts `a` and `b` of a stream: the switch, a cable, the kernel's bridge.
-
-Each is a context manager that yields a `Link`. Hosts are namespaces; their device is `eth0` and
-either belongs to the carrier or, with ends `raw` and `none`, to `ringswitch attach`, which joins a
-unixgram port as a libkrun guest with or without offloading would.
-"""
+"""What stands between the hosts of a stream: the switch, a cable, the kernel's bridge, a peer."""
 
 import json
-import socket
 import subprocess
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from . import network
+from . import network, peers
 from .children import Child
+from .link import (
+    ADDRESSES, DEVICE, GUEST_ENDS, HEADERS, LONG_FRAME, MIDDLE, ROLES, START_LIMIT_SECONDS,
+    Carrier, Link, Setting, addresses_of, guest_losses, join_guests)
 
-DEVICE = "eth0"
-ADDRESSES = {"a": "10.99.0.1", "b": "10.99.0.2"}
-ROLES = list(ADDRESSES)
-START_LIMIT_SECONDS = 15
 STATUS_LIMIT_SECONDS = 10
-HEADERS = 18  # Ethernet and one VLAN tag
-LONG_FRAME = 65550
-GUEST_ENDS = ("raw", "none")
 
 
-@dataclass
-class Setting:
-    """What a carrier is built for."""
-
-    lab: network.Lab
-    binaries: Path
-    directory: Path
-    ends: list
-    mtu: int
-    queue: int        # frames that wait in a TAP
-    send_buffer: int  # what programs ask the kernel for; it grants twice as much
-
-
-@dataclass
-class Link:
-    """A carrier that carries. `losses()` says what it has dropped so far, by counter; `end()` ends
-    what can only say so at its end, and adds that."""
-
-    children: list = field(default_factory=list)
-    guests: dict = field(default_factory=dict)
-    losses: object = dict
-    end: object = dict
-
-    @property
-    def pid(self):
-        """The process of the carrier; None if it is the kernel."""
-        return self.children[0].pid if self.children else None
-
-    @property
-    def guest_pids(self):
-        return [child.pid for child in self.guests.values()]
-
-    def check(self):
-        for child in [*self.children, *self.guests.values()]:
-            child.check()
-
-
-def _has_device(name):
-    with network.inside(name):
-        return DEVICE in [device for _, device in socket.if_nameindex()]
-
-
-def _attach(setting, role, path):
-    """A guest on a unixgram port."""
-    end = setting.ends[ROLES.index(role)]
-    command = [
-        setting.binaries / "ringswitch", "attach", path, "--netns", setting.lab[role], "--device",
-        DEVICE, "--address", f"{ADDRESSES[role]}/24", "--mtu", setting.mtu, "--json"]
-    if end == "raw":
-        command.append("--offload")
-    return Child(f"attach-{role}", command, setting.directory)
-
-
-def _guest_losses(guests):
-    """What the guests' copiers dropped; ends them. Their devices are counted by the kernel."""
-    losses = {}
-    for role, child in guests.items():
-        report = json.loads(child.stop())
-        for direction in ("to_switch", "from_switch"):
-            for key, count in report[direction].items():
-                if key.startswith("dropped"):
-                    losses[f"attach-{role}.{direction}.{key}"] = count
-    return losses
-
-
-def _join_guests(setting, stack, child, paths):
-    child.await_condition(
-        lambda: all(path.exists() for path in paths.values()), "its sockets", START_LIMIT_SECONDS)
-    return {role: stack.enter_context(_attach(setting, role, path)) for role, path in paths.items()}
+def _lines(keys):
+    """Keys as TOML; their values are numbers and strings."""
+    return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
 
 
 def _port(setting, role, end):
@@ -106,7 +28,7 @@ def _port(setting, role, end):
     else:
         lines += [
             'type = "tap"', f'offload = "{end.removeprefix("tap-")}"', f'device = "{DEVICE}"',
-            f'netns = "{setting.lab[role]}"', f'address = ["{ADDRESSES[role]}/24"]',
+            f'netns = "{setting.lab[role]}"', f'address = ["{setting.addresses[role]}/24"]',
             f"mtu = {setting.mtu}", f"tx_queue_length = {setting.queue}"]
     return lines
 
@@ -119,28 +41,37 @@ def _status(setting):
     return json.loads(result.stdout)
 
 
+def _configuration(setting):
+    lines = [
+        "[switch]", 'name = "bench"', f'runtime_dir = "{setting.directory}"',
+        *_lines(setting.switch_keys), "", "[port_defaults]",
+        f'send_buffer = "{2 * setting.send_buffer >> 10}KiB"', *_lines(setting.port_keys)]
+    for role, end in setting.hosts:
+        lines += _port(setting, role, end)
+    return "\n".join(lines) + "\n"
+
+
 @contextmanager
 def ringswitch(setting):
-    lines = ["[switch]", 'name = "bench"', f'runtime_dir = "{setting.directory}"', "",
-             "[port_defaults]", f'send_buffer = "{2 * setting.send_buffer >> 10}KiB"']
-    for role, end in zip(ROLES, setting.ends):
-        lines += _port(setting, role, end)
     configuration = setting.directory / "switch.toml"
-    configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    configuration.write_text(_configuration(setting), encoding="utf-8")
     paths = {
         role: setting.directory / f"{role}.sock"
-        for role, end in zip(ROLES, setting.ends) if end in GUEST_ENDS}
+        for role, end in setting.hosts if end in GUEST_ENDS}
     with ExitStack() as stack:
         child = stack.enter_context(Child(
             "ringswitch", [setting.binaries / "ringswitch", "run", "--config", configuration],
             setting.directory))
-        guests = _join_guests(setting, stack, child, paths)
+        guests = join_guests(setting, stack, child, paths)
 
         def losses():
             drops = _status(setting)["totals"]["drops"]
             return {f"ringswitch.{reason}": count for reason, count in drops.items()}
 
-        yield Link([child], guests, losses, lambda: _guest_losses(guests))
+        def marks():
+            return sum(port["queue"]["marks"] for port in _status(setting)["ports"])
+
+        yield Link([child], guests, losses, lambda: guest_losses(guests), marks)
 
 
 @contextmanager
@@ -153,7 +84,7 @@ def cable_tap(setting, *options):
         child.await_line("ready", START_LIMIT_SECONDS)
         for role in ROLES:
             network.configure(
-                setting.lab[role], DEVICE, ADDRESSES[role], setting.mtu, setting.queue)
+                setting.lab[role], DEVICE, setting.addresses[role], setting.mtu, setting.queue)
 
         def end():
             return {"cable-tap.failed": json.loads(child.stop())["failed"]}
@@ -163,7 +94,7 @@ def cable_tap(setting, *options):
 
 @contextmanager
 def cable_uring(setting):
-    paths = {role: setting.directory / f"{role}.sock" for role in ROLES}
+    paths = {role: setting.directory / f"{role}.sock" for role in setting.addresses}
     longest = LONG_FRAME if "raw" in setting.ends else setting.mtu + HEADERS
     command = [
         setting.binaries / "cable-uring", "--buffers", 64 if longest <= 2048 else 16,
@@ -171,10 +102,10 @@ def cable_uring(setting):
         *paths.values()]
     with ExitStack() as stack:
         child = stack.enter_context(Child("cable-uring", command, setting.directory))
-        guests = _join_guests(setting, stack, child, paths)
+        guests = join_guests(setting, stack, child, paths)
 
         def end():
-            losses = _guest_losses(guests)
+            losses = guest_losses(guests)
             counts = json.loads(child.stop())
             return losses | {
                 f"cable-uring.{key}": counts[key] for key in ("dropped", "failed", "cut")}
@@ -184,26 +115,34 @@ def cable_uring(setting):
 
 @contextmanager
 def bridge(setting):
-    ends = [(role, DEVICE, address) for role, address in ADDRESSES.items()]
-    network.make_bridge(setting.lab, "bridge", ends, setting.mtu)
-    for role, end in zip(ROLES, setting.ends):
+    ends = [(role, DEVICE, address) for role, address in setting.addresses.items()]
+    network.make_bridge(setting.lab, MIDDLE, ends, setting.mtu)
+    for role, end in setting.hosts:
         if end == "veth-none":
             network.switch_offloads_off(setting.lab[role], DEVICE)
     yield Link()
 
 
-# Each with the ends that it can have.
+_TAPS = {"tap-vnet", "tap-none"}
+
 ALL = {
-    "ringswitch": (ringswitch, {"tap-vnet", "tap-none", "raw", "none"}),
-    "cable-tap": (cable_tap, {"tap-vnet", "tap-none"}),
-    "cable-tap-uring": (
-        lambda setting: cable_tap(setting, "--uring"), {"tap-vnet", "tap-none"}),
-    "cable-uring": (cable_uring, {"raw", "none"}),
-    "bridge": (bridge, {"veth-offload", "veth-none"}),
+    "ringswitch": Carrier(ringswitch, {*_TAPS, *GUEST_ENDS}, {"ringswitch"}),
+    "cable-tap": Carrier(cable_tap, _TAPS, {"cable-tap"}, pairs_max=1),
+    "cable-tap-uring": Carrier(
+        lambda setting: cable_tap(setting, "--uring"), _TAPS, {"cable-tap"}, pairs_max=1),
+    "cable-uring": Carrier(cable_uring, set(GUEST_ENDS), {"cable-uring"}),
+    "bridge": Carrier(bridge, {"veth-offload", "veth-none"}, needs_middle=True),
+    **peers.ALL,
 }
 
 
 def programs(carrier, ends):
     """The binaries that a carrier needs."""
-    wanted = {"bridge": set(), "cable-tap-uring": {"cable-tap"}}.get(carrier, {carrier})
-    return wanted | ({"ringswitch"} if set(ends) & set(GUEST_ENDS) else set())
+    needs_guests = set(ends) & set(GUEST_ENDS)
+    return ALL[carrier].binaries | ({"ringswitch"} if needs_guests else set())
+
+
+def missing(entries):
+    """Contenders that cannot be measured here, by name, with what is missing."""
+    reasons = {entry.name: ALL[entry.carrier].obstacle() for entry in entries}
+    return {name: reason for name, reason in reasons.items() if reason}

@@ -1,6 +1,7 @@
 """Child processes that end with whoever started them."""
 
 import ctypes
+import os
 import select
 import signal
 import subprocess
@@ -36,14 +37,19 @@ def _prepare():
 
 
 class Child:
-    """A running program, with its standard error in a file; `with` ends it."""
+    """A running program, with its standard error in a file; `with` ends it.
 
-    def __init__(self, name, command, directory):
+    - stdin: as subprocess takes it; a pipe is closed at the end.
+    - environment: what it has beside that of the harness.
+    """
+
+    def __init__(self, name, command, directory, stdin=subprocess.DEVNULL, environment=None):
         self.name = name
         self.log = open(directory / f"{name}.log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=self.log, bufsize=0, preexec_fn=_prepare)
+            [str(word) for word in command], stdin=stdin, stdout=subprocess.PIPE,
+            stderr=self.log, bufsize=0, env=os.environ | (environment or {}),
+            preexec_fn=_prepare)
 
     def __enter__(self):
         return self

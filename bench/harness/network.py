@@ -20,6 +20,7 @@ PREFIX = "rsb-"
 NAMES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 REACH_LIMIT_SECONDS = 15
+LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 UNUSED_PORT = 9  # discard: nobody listens, and the refusal says that the way is open
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -126,6 +127,23 @@ def configure(name, device, address, mtu, queue):
     _ip("-netns", name, "address", "add", f"{address}/24", "dev", device)
 
 
+def has_device(name, device):
+    """Whether a namespace has a device of this name yet."""
+    with inside(name):
+        return device in [found for _, found in socket.if_nameindex()]
+
+
+def move(device, source, sink, name):
+    """Moves a device to another namespace, where it has another name."""
+    _ip("-netns", source, "link", "set", "dev", device, "netns", sink, "name", name)
+
+
+def set_parameter(name, key, value):
+    """Sets a parameter of the kernel (`net.ipv4.tcp_ecn`) for a namespace alone."""
+    with inside(name):
+        Path("/proc/sys", key.replace(".", "/")).write_text(str(value))
+
+
 def make_bridge(lab, middle, ends, mtu):
     """Joins namespaces by veth pairs to a bridge that has a namespace of its own.
 
@@ -172,14 +190,25 @@ def await_reach(name, address, check):
     raise NetworkError(f"{address} cannot be reached from {name}: {error}")
 
 
+def is_listening(name, port):
+    """Whether somebody in a namespace takes connections to a port."""
+    with inside(name):
+        rows = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+    # Local address and port, remote address and port, state; in hexadecimal.
+    return any(
+        row.split()[3] == LISTENING and int(row.split()[1].split(":")[1], 16) == port
+        for row in rows)
+
+
 # Beside the sums: what a host itself loses, and what tells retransmissions that were not needed
-# (acknowledged twice, or sent for fear) from those of lost segments.
+# (acknowledged twice, or sent for fear) from those of lost segments; and packets with a mark (ECN).
 _COUNTERS = {
     "Tcp": ["InSegs", "OutSegs", "RetransSegs", "InErrs", "InCsumErrors"],
     "Udp": ["InCsumErrors"],
     "Ip": ["InHdrErrors", "InDiscards", "OutDiscards"],
     "TcpExt": ["TCPBacklogDrop", "TCPRcvQDrop", "TCPOFODrop", "RcvPruned", "TCPDSACKRecv",
                "TCPLossProbes", "TCPSpuriousRTOs", "TCPTimeouts"],
+    "IpExt": ["InCEPkts"],
 }
 LOSS_COUNTERS = [
     "Tcp.InErrs", "Udp.InCsumErrors", "Ip.InHdrErrors", "Ip.InDiscards", "Ip.OutDiscards",

@@ -38,18 +38,17 @@ def idle_lines(scenario, paths):
 
 
 class Meter:
-    """CPU time of a contender, and of the rest of the machine, between two moments. A contender
-    without a process, the kernel itself, uses none of its own."""
+    """CPU time of a contender's processes, and of the rest of the machine, between two moments. A
+    contender without a process, the kernel itself, uses none of its own."""
 
-    def __init__(self, pid):
-        self.pid = pid
+    def __init__(self, *pids):
+        self.pids = pids
         self.machine = machine.CpuTimes.now()
         self.process, self.memory = self._look()
 
     def _look(self):
-        if self.pid is None:
-            return 0.0, 0
-        return machine.process_cpu(self.pid), machine.process_memory(self.pid)
+        return (sum(map(machine.process_cpu, self.pids)),
+                sum(map(machine.process_memory, self.pids)))
 
     def read(self, load_cpu):
         cpu, memory = self._look()

@@ -59,6 +59,8 @@ class Entry:
     carrier: str
     ends: list
     mtu: int = 0  # the scenario's
+    switch: dict = field(default_factory=dict)  # keys of ringswitch's [switch]
+    port: dict = field(default_factory=dict)    # and of its [port_defaults]
     against: list = field(default_factory=list)  # contenders that it is divided by
 
 
@@ -117,8 +119,8 @@ def check_contenders(where, scenario):
     for entry in scenario.contenders:
         if isinstance(entry.ends, str):
             entry.ends = [entry.ends, entry.ends]
-        _, ends = carriers.ALL.get(entry.carrier, (None, set()))
-        if len(entry.ends) != 2 or not set(entry.ends) <= ends:
+        carrier = carriers.ALL.get(entry.carrier)
+        if carrier is None or len(entry.ends) != 2 or not set(entry.ends) <= carrier.ends:
             raise ScenarioError(f"{where}: {entry.name}: {entry.carrier} with {entry.ends}")
         if not set(entry.against) <= set(names):
             raise ScenarioError(f"{where}: {entry.name}: against {entry.against}")
