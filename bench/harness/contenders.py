@@ -15,6 +15,7 @@ ALL = [BASELINE, SWITCH, CONTROL, "cable-mmsg"]
 
 START_LIMIT_SECONDS = 15
 STOP_LIMIT_SECONDS = 10
+STATUS_LIMIT_SECONDS = 20
 
 
 class ContenderError(Exception):
@@ -29,18 +30,25 @@ def _size(count):
     return f"{count}B"
 
 
+def _toml(keys):
+    """Keys of numbers and strings, which JSON writes as TOML does."""
+    return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+
+
 class Contender:
     """A running contender; `with` ends it."""
 
     def __init__(
             self, name, binaries, directory, case, send_buffer, ports, idle_ports=0,
-            offloads=None):
+            offloads=None, switch_keys=None, port_keys=None):
         self.name = name
         self.binaries = binaries
         self.directory = Path(directory)
         self.case = case
         self.send_buffer = send_buffer
         self.offloads = offloads  # of the ports, which are else all the same
+        self.switch_keys = switch_keys or {}  # of its configuration, beside those that are here
+        self.port_keys = port_keys or {}
         self.paths = [self.directory / f"p{i}.sock" for i in range(ports)]
         self.idle_paths = []
         if name == SWITCH:
@@ -83,16 +91,49 @@ class Contender:
     def pid(self):
         return self.process.pid
 
-    def note_counters(self):
-        """Keeps the switch's own account of what happened, while it still runs."""
+    def status(self):
+        """What the switch says of itself; None from a cable."""
         if self.name != SWITCH:
-            return
+            return None
         control = self.directory / "control.sock"
         result = subprocess.run(
             [self.binaries / SWITCH, "status", "--json", "--socket", control],
             capture_output=True, text=True, timeout=STOP_LIMIT_SECONDS, check=False)
-        if result.returncode == 0:
-            self.counters = json.loads(result.stdout).get("totals")
+        return json.loads(result.stdout) if result.returncode == 0 else None
+
+    def note_counters(self):
+        """Keeps the switch's own account of what happened, while it still runs."""
+        if (status := self.status()) is not None:
+            self.counters = status.get("totals")
+
+    def await_status(self, condition, what):
+        """Waits until the switch says of itself that something holds.
+
+        - Returns: what it said then.
+        """
+        deadline = time.monotonic() + STATUS_LIMIT_SECONDS
+        while (status := self.status()) is None or not condition(status):
+            if time.monotonic() > deadline:
+                raise ContenderError(f"{self.name}: not within {STATUS_LIMIT_SECONDS} s: {what}")
+            time.sleep(0.02)
+        return status
+
+    def await_rest(self):
+        """Waits until the switch moves nothing any more: hundreds of ports greet each other, and
+        addresses that it has still to learn would be flooded to.
+
+        - Returns: what it says of itself then; None from a cable.
+        """
+        if self.name != SWITCH:
+            return None
+        last = None
+
+        def is_at_rest(status):
+            nonlocal last
+            before, last = last, status["totals"]
+            return last == before
+
+        return self.await_status(is_at_rest, "nothing moves")
 
     def _cable_command(self):
         program = self.binaries / self.name.removesuffix("-control")
@@ -103,10 +144,11 @@ class Contender:
 
     def _switch_command(self):
         lines = [
-            "[switch]", 'name = "bench"', f'runtime_dir = "{self.directory}"', "",
+            "[switch]", 'name = "bench"', f'runtime_dir = "{self.directory}"',
+            *_toml(self.switch_keys), "",
             "[port_defaults]", f"max_frame = {self.case.max_frame}",
             # The cables ask the kernel, which doubles; the switch's key means what the kernel then has.
-            f'send_buffer = "{_size(2 * self.send_buffer)}"']
+            f'send_buffer = "{_size(2 * self.send_buffer)}"', *_toml(self.port_keys)]
         for path in self.paths + self.idle_paths:
             lines += [
                 "", "[[port]]", f'name = "{path.stem}"', 'type = "unixgram"', f'path = "{path}"']

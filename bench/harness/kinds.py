@@ -20,6 +20,7 @@ class Options:
     seconds: float
     binaries: Path
     file_bytes: int = 0  # of the file to be sent through each contender; 0: none
+    is_smoke: bool = False  # does it work? A part of what takes long will do
 
 
 @dataclass
@@ -76,6 +77,12 @@ def _alone(module):
     """A run of a module that measures the switch alone."""
     return lambda chosen, options, progress: {"cases": module.run_scenario(
         chosen, options.rounds, options.seconds, options.binaries, progress)}
+
+
+def _run_cases(module):
+    """A run of a module that is given all options."""
+    return lambda chosen, options, progress: {
+        "cases": module.run_scenario(chosen, options, progress)}
 
 
 # TCP between two hosts, through the contenders that the scenario names.

@@ -99,7 +99,7 @@ def run_once(name, scenario, case, seconds, binaries):
     try:
         contender = Contender(
             name, binaries, directory, case, scenario.send_buffer, len(scenario.endpoints),
-            scenario.idle_ports)
+            scenario.idle_ports, switch_keys=scenario.switch)
         with ExitStack() as stack:
             stack.enter_context(contender)
             if contender.idle_paths:
@@ -109,12 +109,15 @@ def run_once(name, scenario, case, seconds, binaries):
             lines = plan_lines(scenario, case, contender.paths, seconds)
             with Loadgen(binaries, lines) as load:
                 load.ready()
+                status = contender.await_rest()
                 meter = Meter(contender.pid)
                 load.go()
                 report = load.result(seconds + 60)
                 load_cpu = sum(report["cpu_seconds"].values())
                 figures = {"contender": name, **load_figures(report), **meter.read(load_cpu)}
             contender.note_counters()
+        if status is not None:
+            figures["macs_known"] = status["mac_table"]["entries"]
         figures["counters"] = contender.counters
         return figures
     finally:

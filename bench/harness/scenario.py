@@ -77,6 +77,7 @@ class Scenario:
     send_buffer: int = DEFAULT_SEND_BUFFER
     idle_ports: int = 0
     idle_macs: int = 0
+    switch: dict = field(default_factory=dict)  # keys of ringswitch's [switch] in pairs
     load: float = 0.25
     side_load: float = 0.1
     contenders: list = field(default_factory=list)
