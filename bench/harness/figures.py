@@ -28,6 +28,15 @@ def ratios(runs, name, value, baseline=BASELINE):
     return [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
 
 
+def drops(runs):
+    """What a switch dropped in all runs together, by reason."""
+    total = {}
+    for run in runs:
+        for reason, count in ((run.get("counters") or {}).get("drops") or {}).items():
+            total[reason] = total.get(reason, 0) + count
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(total.items())) or "none"
+
+
 def mistakes_of_streams(result):
     """Everything in a result of streams that is wrong however fast it was."""
     found = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, figures, independence, mixed, network, rounds, scenario, streams, tables)
+    carriers, contenders, disturbance, figures, mixed, network, rounds, scenario, streams, tables)
 
 
 @dataclass
@@ -123,9 +123,9 @@ ALL = {
     "pairs": Kind(
         run=_run_pairs, markdown=tables.pairs, obstacle=_has_pair, programs=_programs_of_pairs,
         check=_needs_case),
-    "independence": Kind(
-        run=_alone(independence), markdown=tables.independence, obstacle=_needs_switch,
-        check=_needs_case),
+    "disturbance": Kind(
+        run=_run_cases(disturbance), markdown=disturbance.markdown, obstacle=_needs_switch,
+        check=_needs_case, plots=disturbance.plots, settings=disturbance.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
@@ -133,6 +133,14 @@ ALL = {
 }
 
 
+FORMER = {"independence": "disturbance"}  # names in older results
+
+
+def of(result):
+    """The kind of a result."""
+    return ALL[FORMER.get(result["kind"], result["kind"])]
+
+
 def markdown(result):
     """A result as a section of Markdown."""
-    return tables.section(result, ALL[result["kind"]].markdown(result))
+    return tables.section(result, of(result).markdown(result))

@@ -41,36 +41,21 @@ def pairs(result):
     return table(header, [row for case in result["cases"] for row in _pair_rows(case)])
 
 
-def _growth(runs, variant, control="detached"):
+def growth(runs, variant, control):
+    """Milliseconds by which the p99 delay of a variant is above that of its control, by round."""
     base = {run["round"]: run["delay_ns"]["p99"] for run in runs if run["variant"] == control}
     return [
         (run["delay_ns"]["p99"] - base[run["round"]]) / 1e6
         for run in runs if run["variant"] == variant and run["round"] in base]
 
 
-def _variant_cells(own):
+def variant_cells(own):
+    """What every table of variants tells of one."""
     return [
         str(sum(run["sent"] for run in own)), str(sum(run["lost"] for run in own)),
         str(sum(run["reordered"] for run in own)),
         spread([run["delay_ns"]["p50"] / 1e6 for run in own], "{:.3f}"),
         spread([run["delay_ns"]["p99"] / 1e6 for run in own], "{:.3f}")]
-
-
-def independence(result):
-    rows = []
-    for case in result["cases"]:
-        for variant in dict.fromkeys(run["variant"] for run in case["runs"]):
-            own = [run for run in case["runs"] if run["variant"] == variant]
-            rows.append([
-                case["name"], variant, *_variant_cells(own),
-                spread(_growth(case["runs"], variant), "{:+.3f}"),
-                spread([run["memory_growth_kib"] for run in own], "{:.0f}"),
-                f"{sum(run['is_disturbed'] for run in own)} of {len(own)}",
-            ])
-    header = [
-        "case", "third port's peer", "sent", "lost", "reordered", "p50 ms", "p99 ms",
-        "p99 above detached ms", "memory growth KiB", "disturbed"]
-    return table(header, rows)
 
 
 def _percent_lost_beside(case, run):
@@ -85,8 +70,8 @@ def mixed(result):
             own = [run for run in case["runs"] if run["variant"] == variant]
             sides = [run for run in own if run["beside"]]
             rows.append([
-                case["name"], variant, *_variant_cells(own),
-                *(spread(_growth(case["runs"], variant, control), "{:+.3f}")
+                case["name"], variant, *variant_cells(own),
+                *(spread(growth(case["runs"], variant, control), "{:+.3f}")
                   for control in ("off", "elsewhere")),
                 spread([run["delivered"] / run["seconds"] for run in own], "{:.0f}"),
                 spread(
