@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, figures, mixed, network, rounds, scenario, streams, tables)
+    carriers, contenders, disturbance, figures, growth, mixed, network, rounds, scenario, streams,
+    tables)
 
 
 @dataclass
@@ -126,6 +127,10 @@ ALL = {
     "disturbance": Kind(
         run=_run_cases(disturbance), markdown=disturbance.markdown, obstacle=_needs_switch,
         check=_needs_case, plots=disturbance.plots, settings=disturbance.Settings),
+    "growth": Kind(
+        run=_run_cases(growth), markdown=growth.markdown, obstacle=_has_pair,
+        programs=_programs_of_pairs, check=growth.check, plots=growth.plots,
+        settings=growth.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
