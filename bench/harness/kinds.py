@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, figures, growth, mixed, network, rounds, scenario, streams,
-    tables)
+    carriers, contenders, disturbance, figures, growth, idle, mixed, network, rounds, scenario,
+    streams, tables)
 
 
 @dataclass
@@ -131,6 +131,9 @@ ALL = {
         run=_run_cases(growth), markdown=growth.markdown, obstacle=_has_pair,
         programs=_programs_of_pairs, check=growth.check, plots=growth.plots,
         settings=growth.Settings),
+    "idle": Kind(
+        run=_run_cases(idle), markdown=idle.markdown, mistakes=idle.mistakes,
+        obstacle=_needs_switch, plots=idle.plots, settings=idle.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
