@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, figures, growth, idle, mixed, network, rounds, scenario,
-    streams, tables)
+    carriers, contenders, disturbance, endurance, figures, growth, idle, mixed, network, rounds,
+    scenario, streams, tables)
 
 
 @dataclass
@@ -134,6 +134,10 @@ ALL = {
     "idle": Kind(
         run=_run_cases(idle), markdown=idle.markdown, mistakes=idle.mistakes,
         obstacle=_needs_switch, plots=idle.plots, settings=idle.Settings),
+    "endurance": Kind(
+        run=_run_cases(endurance), markdown=endurance.markdown, mistakes=endurance.mistakes,
+        obstacle=_needs_switch, check=_needs_case, plots=endurance.plots,
+        settings=endurance.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
