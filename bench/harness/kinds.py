@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, endurance, figures, growth, idle, mixed, network, rounds,
-    scenario, streams, tables)
+    carriers, contenders, disturbance, endurance, figures, growth, idle, mixed, network, restart,
+    rounds, scenario, streams, tables)
 
 
 @dataclass
@@ -138,6 +138,9 @@ ALL = {
         run=_run_cases(endurance), markdown=endurance.markdown, mistakes=endurance.mistakes,
         obstacle=_needs_switch, check=_needs_case, plots=endurance.plots,
         settings=endurance.Settings),
+    "restart": Kind(
+        run=_run_cases(restart), markdown=restart.markdown, mistakes=restart.mistakes,
+        obstacle=_needs_switch, plots=restart.plots, settings=restart.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
