@@ -4,7 +4,7 @@ import json
 import subprocess
 from contextlib import ExitStack, contextmanager
 
-from . import network, peers
+from . import link, network, peers
 from .children import Child
 from .link import (
     ADDRESSES, DEVICE, GUEST_ENDS, HEADERS, LONG_FRAME, MIDDLE, ROLES, START_LIMIT_SECONDS,
@@ -140,6 +140,14 @@ def programs(carrier, ends):
     """The binaries that a carrier needs."""
     needs_guests = set(ends) & set(GUEST_ENDS)
     return ALL[carrier].binaries | ({"ringswitch"} if needs_guests else set())
+
+
+def versions(entries):
+    """What the programs of the system that take part say they are, by carrier."""
+    taking_part = {entry.carrier: ALL[entry.carrier] for entry in entries}
+    return {
+        name: link.version(carrier.version) for name, carrier in taking_part.items()
+        if carrier.version and carrier.obstacle() is None}
 
 
 def missing(entries):

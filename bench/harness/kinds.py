@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import (
     carriers, contenders, disturbance, endurance, figures, growth, idle, mixed, network, restart,
-    rounds, scenario, streams, tables)
+    rounds, scenario, streams, stress, stress_report, tables, traffic)
 
 
 @dataclass
@@ -92,16 +92,33 @@ def _run_streams(chosen, options, progress):
     cases = streams.run_scenario(
         chosen, options.names, options.rounds, streams.whole(options.seconds), options.binaries,
         progress)
-    if not options.file_bytes:
-        return {"cases": cases}
-    return {"cases": cases, "files": streams.run_files(
-        chosen, options.names, options.file_bytes, options.binaries, progress)}
+    result = {"cases": cases, **_peers(chosen, options.names)}
+    if options.file_bytes:
+        result["files"] = streams.run_files(
+            chosen, options.names, options.file_bytes, options.binaries, progress)
+    return result
+
+
+def _run_loads(chosen, options, progress):
+    return {
+        "cases": stress.run_scenario(chosen, options, progress), **_peers(chosen, options.names)}
+
+
+def _peers(chosen, names):
+    """What of the system's programs took part, and what lacks for contenders that were asked for.
+    """
+    entries = [entry for entry in chosen.contenders if entry.name in names]
+    return {"versions": carriers.versions(entries), "missing": carriers.missing(entries)}
 
 
 def needs_hosts(chosen, names):
     """An obstacle where the scenario needs namespaces and has contenders of its own."""
-    if not any(entry.name in names for entry in chosen.contenders):
+    wanted = [entry.name for entry in chosen.contenders if entry.name in names]
+    if not wanted:
         return "it has none of the contenders"
+    missing = carriers.missing(entry for entry in chosen.contenders if entry.name in names)
+    if len(missing) == len(wanted):
+        return "; ".join(sorted(set(missing.values())))
     return network.obstacle()
 
 
@@ -118,6 +135,12 @@ def _streams(markdown):
     return Kind(
         run=_run_streams, markdown=markdown, mistakes=figures.mistakes_of_streams,
         obstacle=needs_hosts, programs=programs_of_hosts, check=scenario.check_contenders)
+
+
+def _loads(markdown, plots):
+    return Kind(
+        run=_run_loads, markdown=markdown, mistakes=stress_report.mistakes, obstacle=needs_hosts,
+        programs=programs_of_hosts, check=stress.check, plots=plots, settings=traffic.Settings)
 
 
 ALL = {
@@ -145,6 +168,8 @@ ALL = {
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
     "streams": _streams(tables.streams),
     "mixes": _streams(tables.mixes),
+    "stress": _loads(stress_report.stress, stress_report.plots_of_stress),
+    "hosts": _loads(stress_report.hosts, stress_report.plots_of_hosts),
 }
 
 

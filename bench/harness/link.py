@@ -8,6 +8,7 @@ would.
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +105,7 @@ class Carrier:
     - ends: those that it can have.
     - binaries: programs of this repository.
     - packages: Debian packages by other programs; None where there is none.
+    - version: what prints the version of these.
     - pairs_max: pairs of hosts that it can join at once.
     """
 
@@ -111,6 +113,7 @@ class Carrier:
     ends: set
     binaries: set = field(default_factory=set)
     packages: dict = field(default_factory=dict)
+    version: list = None
     needs_middle: bool = False
     pairs_max: int = 100
 
@@ -121,6 +124,14 @@ class Carrier:
                 remedy = f"apt-get install {package}" if package else "put it on the PATH"
                 return f"{program} is missing: {remedy}"
         return None
+
+
+def version(command):
+    """The first line with which a program says what it is."""
+    result = subprocess.run(
+        [program_path(command[0]), *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=START_LIMIT_SECONDS, check=False)
+    return result.stdout.partition("\n")[0]
 
 
 def program_path(program):

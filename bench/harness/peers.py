@@ -179,12 +179,13 @@ def gvproxy(setting):
 ALL = {
     "vde": Carrier(
         vde, {"tap-none", "plug"}, packages={"vde_switch": "vde2", "vde_plug2tap": "vde2"},
-        needs_middle=True),
+        version=["vde_switch", "--version"], needs_middle=True),
     "ovs": Carrier(
         ovs, {"tap-none"}, packages={
             program: "openvswitch-switch"
             for program in ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl")},
-        needs_middle=True),
+        version=["ovs-vswitchd", "--version"], needs_middle=True),
     "gvproxy": Carrier(
-        gvproxy, {"loopback", "none"}, {"ringswitch"}, packages={"gvproxy": None}, pairs_max=1),
+        gvproxy, {"loopback", "none"}, {"ringswitch"}, packages={"gvproxy": None},
+        version=["gvproxy", "-version"], pairs_max=1),
 }

@@ -39,12 +39,27 @@ def whole(seconds):
     return max(1, math.ceil(seconds))
 
 
-def _client(scenario, address, seconds):
+def client(scenario, address, seconds):
+    """The command of the sending end."""
     # By the socket: a namespace may not choose what the machine does not allow everybody.
     congestion = ["--congestion", scenario.congestion] if scenario.congestion else []
     return [
         "iperf3", *congestion, "--client", address, "--json", "--connect-timeout", "5000", "--time",
         str(seconds), "--parallel", str(scenario.streams)]
+
+
+def outcome(sender, limit):
+    """The sums in the report of the sending end, which is waited for."""
+    report = json.loads(sender.result(limit))
+    if "error" in report:
+        raise ChildError(f"{sender.name}: {report['error']}")
+    return report["end"]
+
+
+def processor_seconds(end):
+    """CPU time of both ends."""
+    share = end["cpu_utilization_percent"]
+    return (share["host_total"] + share["remote_total"]) / 100 * end["sum_sent"]["seconds"]
 
 
 def _measure(scenario, lab, link, directory, seconds):
@@ -61,15 +76,10 @@ def _measure(scenario, lab, link, directory, seconds):
         helpers = Helpers(link)
         meter = Meter(*link.pids)
         with network.inside(lab["a"]):
-            client = stack.enter_context(
-                Child("iperf3", _client(scenario, address, seconds), directory))
-        report = json.loads(client.result(seconds + SETTLE_SECONDS))
-        if "error" in report:
-            raise ChildError(f"iperf3: {report['error']}")
-        end = report["end"]
-        share = end["cpu_utilization_percent"]
-        iperf_cpu = (share["host_total"] + share["remote_total"]) / 100 * end["sum_sent"]["seconds"]
-        return end, meter.read(iperf_cpu + sum(helpers.read()))
+            sender = stack.enter_context(
+                Child("iperf3", client(scenario, address, seconds), directory))
+        end = outcome(sender, seconds + SETTLE_SECONDS)
+        return end, meter.read(processor_seconds(end) + sum(helpers.read()))
 
 
 def difference(after, before):

@@ -87,7 +87,8 @@ def mixed(result):
     return table(header, rows)
 
 
-def _names(runs):
+def names_of(runs):
+    """The contenders, in the order in which they were measured first."""
     return list(dict.fromkeys(run["contender"] for run in runs))
 
 
@@ -95,7 +96,7 @@ def _percent_resent(run):
     return 100 * run["resent"] / run["segments"] if run["segments"] else 0.0
 
 
-def _losses(runs):
+def losses(runs):
     """What all runs lost together, by counter."""
     total = {}
     for run in runs:
@@ -105,7 +106,7 @@ def _losses(runs):
 
 
 def _stream_rows(runs):
-    for name in _names(runs):
+    for name in names_of(runs):
         own = of(runs, name)
         cpu = [run["cpu_per_gb"] for run in own if run["cpu_per_gb"] is not None]
         machine_cpu = [run["machine_cpu_per_gb"] for run in own if run["machine_cpu_per_gb"]]
@@ -113,14 +114,14 @@ def _stream_rows(runs):
             name, spread([run["gbits"] for run in own]), spread(cpu), spread(machine_cpu),
             spread([_percent_resent(run) for run in own], "{:.3f}"),
             f"{sum(run['resent'] for run in own)} of {sum(run['segments'] for run in own)}",
-            str(sum(run["resent_needlessly"] for run in own)), _losses(own),
+            str(sum(run["resent_needlessly"] for run in own)), losses(own),
             str(sum(run["checksum_errors"] for run in own)),
             f"{sum(run['is_disturbed'] for run in own)} of {len(own)}",
         ]
 
 
 def _stream_ratios(runs):
-    for name in _names(runs):
+    for name in names_of(runs):
         for other in of(runs, name)[0].get("against", []):
             if of(runs, other):
                 yield [
@@ -134,7 +135,7 @@ def _file_rows(files):
         yield [
             entry["contender"], str(entry["bytes"]), outcome,
             f"{entry['bytes'] * 8e-9 / entry['seconds']:.2f}",
-            f"{entry['resent']} of {entry['segments']}", _losses([entry]),
+            f"{entry['resent']} of {entry['segments']}", losses([entry]),
             str(entry["checksum_errors"])]
 
 
@@ -170,6 +171,14 @@ def mixes(result):
     return table(header, grid) + "\n\n" + streams(result)
 
 
+def _peers(result):
+    """Programs of the system that took part, and contenders that lacked one."""
+    lines = [f"{name}: {line}." for name, line in result.get("versions", {}).items()]
+    lines += [
+        f"Not measured: {name}; {reason}." for name, reason in result.get("missing", {}).items()]
+    return ["", *lines] if lines else []
+
+
 def section(result, tables):
     """A result as a section of Markdown, of its tables."""
     facts = result["machine"]
@@ -178,4 +187,4 @@ def section(result, tables):
         f"### {result['title']}", "",
         f"{settings['rounds']} rounds of {settings['seconds']:g} s, {result['date']}, "
         f"{facts['cpus']} CPUs ({facts['cpu']}), Linux {facts['kernel']}, "
-        f"commit {result['commit']}. Median (least-most).", "", tables, ""])
+        f"commit {result['commit']}. Median (least-most).", *_peers(result), "", tables, ""])
