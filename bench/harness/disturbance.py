@@ -146,7 +146,8 @@ def _guest(variant, scenario, seconds, binaries, switch):
         return None
     if variant.guest == "restarting":
         interval = min(settings.restart_seconds, seconds / 4)
-        return RestartingGuest(binaries, C, path, switch.directory, interval)
+        return RestartingGuest(
+            binaries, C, path, switch.directory, interval, seconds + LEAD_SECONDS)
     if variant.guest == "stopped":
         return StoppedGuest(binaries, C, path)
     slow = [f"read=slow:{settings.slow_pause_us}"] if variant.guest == "slow" else []

@@ -136,7 +136,7 @@ def _run_once(scenario, case, seconds, binaries):
             before = descriptors(switch.pid)
             interval = min(settings.restart_seconds, seconds / 4)
             restarting = stack.enter_context(
-                RestartingGuest(binaries, E, switch.paths[E], directory, interval))
+                RestartingGuest(binaries, E, switch.paths[E], directory, interval, seconds))
             load = stack.enter_context(Loadgen(
                 binaries, _plan(scenario, case, switch.paths, seconds), "--bin", "1"))
             load.ready()

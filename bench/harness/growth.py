@@ -143,7 +143,8 @@ def _rows(case):
     for axis, walk in sorted(_walks(case).items(), reverse=True):
         values = sorted(value for value in walk if value != "again")
         for value in values:
-            yield [case["name"], f"{value:,} {_UNITS[axis]}", *_cells(walk[value], walk[values[0]], cable)]
+            yield [case["name"], f"{value:,} {_UNITS[axis]}",
+                   *_cells(walk[value], walk[values[0]], cable)]
         if "again" in walk:
             yield [case["name"], f"{values[0]:,} {_UNITS[axis]} again",
                    *_cells(walk["again"], walk[values[0]], cable)]

@@ -4,6 +4,7 @@ killed again and again."""
 import os
 import signal
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -78,13 +79,15 @@ class StoppedGuest(Guest):
 class RestartingGuest:
     """A guest that SIGKILL ends at an interval; a successor attaches to the same port at once.
 
-    Each life has a socket path of its own, as a VM's is named by its process.
+    Each life has a socket path of its own, as a VM's is named by its process. The last one begins
+    within `seconds`: its greeting is a broadcast, which those who count must still be there for.
     """
 
-    def __init__(self, binaries, index, path, directory, interval_seconds):
+    def __init__(self, binaries, index, path, directory, interval_seconds, seconds):
         self.make = lambda: Guest(
             binaries, index, path, f"own={Path(directory) / f'c{self.restarts}.sock'}")
         self.interval_seconds = interval_seconds
+        self.seconds = seconds
         self.restarts = 0
         self.cpu_seconds = 0.0
         self.guest = None
@@ -127,8 +130,9 @@ class RestartingGuest:
         self.stack.close()
 
     def _run(self):
+        end = time.monotonic() + self.seconds - self.interval_seconds
         try:
-            while not self.is_over.wait(self.interval_seconds):
+            while time.monotonic() < end and not self.is_over.wait(self.interval_seconds):
                 self._kill()
                 self.restarts += 1
                 self._attach()

@@ -4,8 +4,8 @@ A load generator sends to c's address all the time. c's guest is a process of it
 successor, which waits for the word to attach. A clock is read just before the kill, when the dead
 process has ended, and by the successor when it is connected and when it has read the first frame of
 the flow. Until the switch has noticed the death the kernel refuses the successor, which asks again
-every 100 us. libkrun does not ask again: its guest would stay without a network. A successor that was
-let in but not noticed speaks again after a second, as guests do.
+every 100 us. libkrun does not ask again: its guest would stay without a network. A successor that
+was let in but not noticed speaks again after a second, as guests do.
 """
 
 import json
