@@ -18,10 +18,12 @@
 #include "sender.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -197,15 +199,27 @@ static void await_senders(run_t *run, senders_t *senders) {
     run->finished = clock_now();
 }
 
-/// Waits until nothing has come for `quiet_time`.
+/// Whether frames of an endpoint wait for the switch, or frames for it wait for its reader.
+static bool has_waiting_frames(const endpoint_t *endpoint) {
+    int sent = 0, came = 0;
+    ioctl(endpoint->descriptor, SIOCOUTQ, &sent);
+    if (endpoint->reading != READ_NEVER) ioctl(endpoint->descriptor, SIOCINQ, &came);
+    return sent > 0 || came > 0;
+}
+
+/// Waits until nothing has come, and nothing has waited in a socket, for `quiet_time`: on a busy
+/// machine a reader may itself wait for longer than that.
 static void drain(const run_t *run, const readers_t *readers) {
     uint64_t now;
-    uint64_t last;
+    uint64_t last = run->finished;
     do {
         clock_sleep_until(clock_now() + POLL_INTERVAL);
         now = clock_now();
-        last = readers_last_frame(readers);
-        if (last < run->finished) last = run->finished;
+        uint64_t read = readers_last_frame(readers);
+        if (read > last) last = read;
+        for (int i = 0; i < run->plan.endpoint_count; i++) {
+            if (has_waiting_frames(&run->plan.endpoints[i])) last = now;
+        }
     } while (now < last + run->plan.quiet_time && now < run->finished + run->plan.drain_limit);
 }
 

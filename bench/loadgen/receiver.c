@@ -47,6 +47,15 @@ static flow_received_t *record_of(endpoint_tally_t *tally, uint16_t flow) {
     return tally->flows[flow];
 }
 
+/// How many addresses a flow goes to in turn; of another process's flow nothing is known.
+static uint32_t address_count(const plan_t *plan, uint16_t id) {
+    for (int i = 0; i < plan->flow_count; i++) {
+        const flow_t *flow = &plan->flows[i];
+        if (flow->id == id && flow->spreads) return plan->endpoints[flow->to].extra_macs;
+    }
+    return 1;
+}
+
 static void note_bin(const run_t *run, flow_received_t *record, uint64_t now) {
     uint64_t start = atomic_load_explicit(&run->sending->start, memory_order_relaxed);
     uint64_t bin = start != 0 && now > start ? (now - start) / run->plan.bin_width : 0;
@@ -57,12 +66,15 @@ static void note_measured(
     const run_t *run, endpoint_tally_t *tally, const uint8_t *bytes, size_t length,
     const frame_fields_t *fields, uint64_t now) {
     flow_received_t *record = record_of(tally, fields->flow);
-    if (record->frames == 0) record->first = now;
+    if (record->frames == 0) {
+        record->first = now;
+        record->address_count = address_count(&run->plan, fields->flow);
+    }
     record->frames++;
     record->bytes += length;
     record->last = now;
     if (!frame_is_intact(bytes, length, fields)) record->corrupted++;
-    sequence_note(&record->sequence, fields->sequence);
+    sequence_note(&record->sequence, fields->sequence, record->address_count);
     histogram_add(&record->delay, now > fields->stamp ? now - fields->stamp : 0);
     note_bin(run, record, now);
 }

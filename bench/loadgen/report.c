@@ -84,6 +84,7 @@ static void print_received(const run_t *run, int index, int id, const flow_recei
     print_count("bytes", record->bytes);
     print_count("lost", lost(run, id, record));
     print_count("reordered", record->sequence.reordered);
+    print_count("overtaken", record->sequence.overtaken);
     print_count("duplicates", record->sequence.duplicates);
     print_count("corrupted", record->corrupted);
     print_seconds("seconds", record->last - record->first);

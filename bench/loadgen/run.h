@@ -53,6 +53,7 @@ typedef struct {
     uint64_t corrupted;
     uint64_t first; ///< Time at which the first frame was read.
     uint64_t last;
+    uint32_t address_count; ///< Addresses that the flow goes to in turn.
     sequence_t sequence;
     histogram_t delay;
     uint32_t bins[BIN_LIMIT];

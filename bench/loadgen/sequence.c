@@ -24,7 +24,15 @@ static void advance(sequence_t *sequence, uint64_t number) {
     sequence->next = number + 1;
 }
 
-void sequence_note(sequence_t *sequence, uint64_t number) {
+/// Whether a frame of the same address, with a higher number, came before a late one.
+static bool has_successor(sequence_t *sequence, uint64_t number, uint32_t stride) {
+    for (uint64_t later = number + stride; later < sequence->next; later += stride) {
+        if (*word(sequence, later) & bit(later)) return true;
+    }
+    return false;
+}
+
+void sequence_note(sequence_t *sequence, uint64_t number, uint32_t stride) {
     if (number >= sequence->next) {
         advance(sequence, number);
     } else if (sequence->next - number > SEQUENCE_WINDOW) {
@@ -35,8 +43,10 @@ void sequence_note(sequence_t *sequence, uint64_t number) {
     } else if (*word(sequence, number) & bit(number)) {
         sequence->duplicates++;
         return;
-    } else {
+    } else if (has_successor(sequence, number, stride)) {
         sequence->reordered++;
+    } else {
+        sequence->overtaken++;
     }
     *word(sequence, number) |= bit(number);
     sequence->distinct++;
