@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 class Bars:
     """Medians as bars, with a whisker from the least to the most.
 
-    `groups` holds by group, by label, the values of the rounds.
+    `groups` holds by group, by label, the values of the rounds. `controls` names labels that are no
+    contenders but what these are held against: they are drawn in grey. `reference` is a value worth
+    a line of its own, such as 1 among ratios.
     """
 
     title: str
     unit: str
     groups: dict
     note: str = ""
+    controls: tuple = ()
+    reference: float = None
 
 
 @dataclass
