@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, endurance, figures, growth, idle, mixed, network, restart,
-    rounds, scenario, streams, stress, stress_report, tables, traffic)
+    carriers, contenders, disturbance, endurance, figures, growth, headlines, idle, mixed, network,
+    pictures, restart, rounds, scenario, streams, stress, stress_report, tables, traffic)
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Kind:
     - programs(scenario, names): names of the binaries that it needs.
     - check(where, scenario): raises a ScenarioError for a file that makes no sense.
     - plots(result): its figures, of plots.py.
+    - headlines(result): what of it is worth a line in a report's first table, of headlines.py; None
+      takes it from the first figure.
     - settings: a dataclass of the keys in `[settings]`; None where there are none.
     """
 
@@ -45,6 +47,7 @@ class Kind:
     programs: object = lambda scenario, names: {"ringswitch", "loadgen"}
     check: object = lambda where, scenario: None
     plots: object = lambda result: []
+    headlines: object = None
     settings: object = field(default=None)
 
 
@@ -131,25 +134,28 @@ def programs_of_hosts(chosen, names):
     return wanted
 
 
-def _streams(markdown):
+def _streams(markdown, plots, headline):
     return Kind(
         run=_run_streams, markdown=markdown, mistakes=figures.mistakes_of_streams,
-        obstacle=needs_hosts, programs=programs_of_hosts, check=scenario.check_contenders)
+        obstacle=needs_hosts, programs=programs_of_hosts, check=scenario.check_contenders,
+        plots=plots, headlines=headline)
 
 
 def _loads(markdown, plots):
     return Kind(
         run=_run_loads, markdown=markdown, mistakes=stress_report.mistakes, obstacle=needs_hosts,
-        programs=programs_of_hosts, check=stress.check, plots=plots, settings=traffic.Settings)
+        programs=programs_of_hosts, check=stress.check, plots=plots, settings=traffic.Settings,
+        headlines=headlines.loads)
 
 
 ALL = {
     "pairs": Kind(
         run=_run_pairs, markdown=tables.pairs, obstacle=_has_pair, programs=_programs_of_pairs,
-        check=_needs_case),
+        check=_needs_case, plots=pictures.pairs, headlines=headlines.pairs),
     "disturbance": Kind(
         run=_run_cases(disturbance), markdown=disturbance.markdown, obstacle=_needs_switch,
-        check=_needs_case, plots=disturbance.plots, settings=disturbance.Settings),
+        check=_needs_case, plots=disturbance.plots, settings=disturbance.Settings,
+        headlines=headlines.disturbance),
     "growth": Kind(
         run=_run_cases(growth), markdown=growth.markdown, obstacle=_has_pair,
         programs=_programs_of_pairs, check=growth.check, plots=growth.plots,
@@ -165,9 +171,10 @@ ALL = {
         run=_run_cases(restart), markdown=restart.markdown, mistakes=restart.mistakes,
         obstacle=_needs_switch, plots=restart.plots, settings=restart.Settings),
     "mixed": Kind(
-        run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case),
-    "streams": _streams(tables.streams),
-    "mixes": _streams(tables.mixes),
+        run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case,
+        plots=pictures.mixed, headlines=headlines.mixed),
+    "streams": _streams(tables.streams, pictures.streams, headlines.loads),
+    "mixes": _streams(tables.mixes, pictures.mixes, headlines.mixes),
     "stress": _loads(stress_report.stress, stress_report.plots_of_stress),
     "hosts": _loads(stress_report.hosts, stress_report.plots_of_hosts),
 }

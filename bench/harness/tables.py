@@ -34,11 +34,36 @@ def _pair_rows(case):
         ]
 
 
+_DROPS_OF_CABLES = ("dropped", "failed", "cut")
+
+
+def _drops(run):
+    """Frames that a switch or a cable dropped, by reason."""
+    counters = run.get("counters") or {}
+    drops = counters.get("drops", {key: counters.get(key, 0) for key in _DROPS_OF_CABLES})
+    return {"losses": {reason: count for reason, count in drops.items() if count}}
+
+
+def _losses_of_frames(result):
+    """Where frames were lost, by whom and by which counter, in all rounds together."""
+    rows = []
+    for case in result["cases"]:
+        runs = case["runs"]
+        for name in dict.fromkeys(run.get("variant", run["contender"]) for run in runs):
+            own = [run for run in runs if run.get("variant", run["contender"]) == name]
+            if lost := sum(run["lost"] for run in own):
+                rows.append([
+                    case["name"], name, f"{lost} of {sum(run['sent'] for run in own)}",
+                    losses(map(_drops, own))])
+    return "\n\n" + table(["case", "lost by", "frames", "by counter"], rows) if rows else ""
+
+
 def pairs(result):
     header = [
         "case", "contender", f"frames / {BASELINE}", f"CPU a frame / {BASELINE}", "kframes/s",
         "Gbit/s", "CPU us a frame", "lost %", "p99 delay ms", "disturbed"]
-    return table(header, [row for case in result["cases"] for row in _pair_rows(case)])
+    rows = [row for case in result["cases"] for row in _pair_rows(case)]
+    return table(header, rows) + _losses_of_frames(result)
 
 
 def growth(runs, variant, control):
@@ -84,7 +109,7 @@ def mixed(result):
         "case", "flow that is cut up", "sent", "lost", "reordered", "p50 ms", "p99 ms",
         "p99 above off ms", "p99 above elsewhere ms", "frames/s", "frames/s cut up",
         "lost % cut up", "disturbed"]
-    return table(header, rows)
+    return table(header, rows) + _losses_of_frames(result)
 
 
 def names_of(runs):
