@@ -95,10 +95,11 @@ smoke: build ## the release binary starts, explains itself, and does its main jo
 	@$(STEP) "smoke" 2m scripts/smoke .build/release/ringswitch
 
 .PHONY: bench
-bench: needs-build ## measures the switch against C cables and a Linux bridge; SMOKE=1 for a short run
+bench: needs-build ## measures the switch against cables and other switches, a page; SMOKE=1: short
 	@scripts/need run bench
 	$(RELEASE)
-	bench/run $(if $(SMOKE),--smoke)
+	$(if $(SMOKE),bench/report --self-test)
+	bench/run $(if $(SMOKE),--smoke,--html bench/out/report.html)
 
 .PHONY: install
 install: build ## installs below PREFIX (default /usr/local), DESTDIR for packagers

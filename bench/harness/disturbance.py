@@ -294,5 +294,6 @@ def plots(result):
                 run["delay_ns"]["p99"] / 1e6 for run in case["runs"] if run["variant"] == name]
         found.append(Bars(
             f"Delay of the pair beside a disturbance, {case['name']}", "p99 delay, ms", groups,
-            note="elsewhere: the same disturbance at a second switch on the machine"))
+            note="elsewhere: the same disturbance at a second switch on the machine",
+            controls=("elsewhere",)))
     return found

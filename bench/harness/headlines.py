@@ -107,7 +107,7 @@ def _held_against(case, variant, control):
     return Headline(
         f"{case['name']}: {variant}",
         "p99 " + _median([run["delay_ns"]["p99"] / 1e6 for run in own]) + " ms",
-        f"{median(grown):+.2f} ms to {control.removeprefix(variant).strip()}" if grown else "",
+        f"{median(grown):+.2f} ms against {control.removeprefix(variant).strip()}" if grown else "",
         lost=_percent(sum(run["lost"] for run in own), sum(run["sent"] for run in own)))
 
 

@@ -69,6 +69,7 @@ class Scenario:
     name: str
     title: str
     cases: list
+    about: str = ""  # the comment at the head of its file
     endpoints: list = field(default_factory=list)
     flows: list = field(default_factory=list)
     kind: str = "pairs"
@@ -127,6 +128,24 @@ def check_contenders(where, scenario):
             raise ScenarioError(f"{where}: {entry.name}: against {entry.against}")
 
 
+def about(path):
+    """The comment at the head of a scenario's file, in paragraphs: what it asks, and how. Reports
+    begin with it."""
+    paragraphs = [[]]
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if not line.startswith("#"):
+                    break
+                if text := line.lstrip("#").strip():
+                    paragraphs[-1].append(text)
+                else:
+                    paragraphs.append([])
+    except FileNotFoundError:
+        return ""
+    return "\n\n".join(" ".join(lines) for lines in paragraphs if lines)
+
+
 def load(path, kinds):
     """Reads a scenario file of one of `kinds`, which are by name."""
     with open(path, "rb") as file:
@@ -138,6 +157,7 @@ def load(path, kinds):
     kind = kinds[name]
     idle = table.pop("idle", {})
     table["name"] = path.stem
+    table["about"] = about(path)
     table["idle_ports"] = idle.get("ports", 0)
     table["idle_macs"] = idle.get("macs", 0)
     table["cases"] = [_take(entry, where, Case) for entry in table.pop("case", [])]

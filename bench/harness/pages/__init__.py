@@ -1,0 +1,1 @@
+"""Reports of results, as a page for browsers and as Markdown with its figures beside it."""
