@@ -7,7 +7,8 @@
 // quantum, so that a guest with a hundred flows gets no more than one with a single flow.
 //
 // Flows are found by hash in sets of eight: two that meet in a set both get a place, unless nine
-// are waiting there.
+// are waiting there. The ninth shares a place, and keeps to it until that has emptied: elsewhere
+// its next frame could overtake those that wait.
 //
 // Source: RFC 8290, section 4; Shreedhar and Varghese, "Efficient fair queuing using deficit round
 // robin", SIGCOMM 1995.
@@ -38,6 +39,8 @@ struct Flow {
     var next: UInt16
     var ingress: UInt16
     var round: Round
+    /// Frames of several flows may wait in the place.
+    var isShared: Bool
     var codel: CoDel
 }
 
@@ -102,14 +105,17 @@ struct FlowTable: ~Copyable {
     mutating func place(of hash: UInt32, ingress: UInt16, length: Int) -> UInt16 {
         quantum = max(quantum, length)
         let (index, isWaiting) = find(hash)
-        guard !isWaiting else { return index }
+        guard !isWaiting else {
+            if self[index].pointee.hash != hash { self[index].pointee.isShared = true }
+            return index
+        }
         let ports = flowsOfPort + Int(ingress) & (Self.portCounts - 1)
         ports.pointee &+= 1
         self[index].initialize(
             to: Flow(
                 hash: hash, first: FrameRing.none, last: FrameRing.none, bytes: 0,
                 deficit: share(of: ingress), next: Self.none, ingress: ingress, round: .fresh,
-                codel: CoDel()))
+                isShared: false, codel: CoDel()))
         append(index, to: .fresh)
         return index
     }
@@ -132,8 +138,9 @@ struct FlowTable: ~Copyable {
                 return (index, true)
             }
         }
-        guard free == Self.none else { return (free, false) }
-        return (set &+ UInt16(truncatingIfNeeded: hash >> 16) & (ways &- 1), true)
+        let other = set &+ UInt16(truncatingIfNeeded: hash >> 16) & (ways &- 1)
+        let isInOther = self[other].pointee.round != .none && self[other].pointee.isShared
+        return free == Self.none || isInOther ? (other, true) : (free, false)
     }
 
     /// The flow whose turn it is, with a deficit that lets it send; `nil` if no flow is in a round.

@@ -189,6 +189,30 @@ import Testing
         }
     }
 
+    @Test(arguments: Seeds.list(5))
+    func `a thousand flows that meet in few places keep their order`(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var queue = makeQueue(seed: seed)
+        var next = Array(repeating: 0, count: 1000)
+        var last = Array(repeating: -1, count: 1000)
+        for _ in 0..<20_000 {
+            // More comes than goes until the queue holds hundreds, then less.
+            let isFilling = Int.random(in: 0..<800, using: &generator) > queue.frameCount
+            if isFilling || queue.isEmpty {
+                let flow = Int.random(in: 0..<1000, using: &generator)
+                let frame = QueueFixture.datagram(flow: flow, serial: next[flow], length: 60)
+                next[flow] += 1
+                #expect(QueueFixture.append(frame, to: &queue))
+            } else {
+                for frame in QueueFixture.take(2, of: &queue) {
+                    let flow = QueueFixture.flow(frame)
+                    #expect(QueueFixture.serial(frame) > last[flow], "seed \(seed), flow \(flow)")
+                    last[flow] = QueueFixture.serial(frame)
+                }
+            }
+        }
+    }
+
     @Test func `a burst that empties within an interval is left alone`() {
         var queue = makeQueue()
         for burst: UInt64 in 0..<20 {
