@@ -58,6 +58,11 @@ struct FrameRing: ~Copyable {
     private var tail = 0
     /// Bytes between head and tail: frames, holes and gaps.
     private var span = 0
+    /// Bytes from the start that may have taken memory.
+    private var touched = 0
+
+    /// Bytes whose memory an empty ring keeps.
+    private static var keptBytes: Int { 256 << 10 }
 
     private static var skipLength: UInt32 { .max }
 
@@ -115,10 +120,22 @@ struct FrameRing: ~Copyable {
                 flow: flow, state: .waiting))
         frame.copy(to: payload(offset))
         tail &+= size
+        touched = max(touched, tail)
         span &+= size
         usedBytes &+= size
         count &+= 1
         return offset
+    }
+
+    /// Whether an empty ring holds much memory that it may not need soon.
+    var mayBeTrimmed: Bool { touched > Self.keptBytes }
+
+    /// Gives most of the memory of an empty ring back to the system.
+    /// - Precondition: there are no frames in it.
+    mutating func trim() {
+        precondition(count == 0)
+        madvise(base + Self.keptBytes, touched &- Self.keptBytes, MADV_DONTNEED)
+        touched = Self.keptBytes
     }
 
     /// Makes a hole of the frame at `offset`, and room of all holes at the head.

@@ -139,6 +139,7 @@ extension Worker where Backend: ~Copyable {
             if isAtEase(connection) {
                 connection.pointee.pace = .direct
                 connection.pointee.isListedCongested = false
+                connection.pointee.queue.trim(now: now)
                 congested.remove(at: position)
             } else {
                 position += 1

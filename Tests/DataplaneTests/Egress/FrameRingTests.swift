@@ -1,12 +1,34 @@
 // The byte ring against a dictionary of what lies in it.
 
 import CShimsSystem
+import Glibc
 import Support
 import Testing
 
 @testable import Dataplane
 
 @Suite struct FrameRingTests {
+    @Test func `an empty ring that held much gives it back, and is as good as before`() {
+        var ring = FrameRing(bytes: 1 << 20)
+        let bytes = [UInt8](repeating: 5, count: 1000)
+        let offsets = (0..<900).compactMap { _ in append(bytes, to: &ring) }
+        #expect(offsets.count == 900)
+        for offset in offsets { ring.remove(offset) }
+        let pagesBefore = residentPages(of: ring)
+        #expect(ring.mayBeTrimmed && pagesBefore > 200)
+        ring.trim()
+        #expect(!ring.mayBeTrimmed && residentPages(of: ring) <= 64)
+        for _ in 0..<900 { #expect(append(bytes, to: &ring) != nil) }
+        #expect(ring.payload(0).load(as: UInt8.self) == 5)
+    }
+
+    /// Pages of the ring's first MiB that have memory.
+    private func residentPages(of ring: borrowing FrameRing) -> Int {
+        var states = [UInt8](repeating: 0, count: 256)
+        guard mincore(ring.header(0), 1 << 20, &states) == 0 else { return -1 }
+        return states.filter { $0 & 1 == 1 }.count
+    }
+
     private func append(_ bytes: [UInt8], to ring: inout FrameRing) -> UInt32? {
         bytes.withUnsafeBytes { memory in
             memory.baseAddress.flatMap {
