@@ -6,7 +6,8 @@
 // much that is nobody knows beforehand; as byte queue limits do for network devices, it is found
 // out:
 //
-//   - a buffer that was empty while frames waited here was too small, and is doubled at once;
+//   - a buffer that was empty while frames waited here was too small, and is doubled at once, or
+//     grows by a quarter if it should have been enough;
 //   - one that holds more than what the peer reads in two milliseconds, and was not empty lately,
 //     is lowered towards that, by a quarter each ten milliseconds.
 //
@@ -34,6 +35,8 @@ struct SendBufferLimit {
     private var takenAtStart = 0
     private var leastOutstanding = 0
     private var holdUntil: UInt64 = 0
+    /// Bytes that the peer last took in the horizon.
+    private var rate = Int.max
 
     /// A bound between `least` and `most` bytes, which it has first; 0: there is no buffer.
     init(least: Int, most: Int) {
@@ -58,7 +61,7 @@ struct SendBufferLimit {
             holdUntil = now &+ Self.hold
             begin(outstanding, taken, now)
             guard bytes < most else { return false }
-            bytes = min(most, 2 &* bytes)
+            bytes = min(most, bytes < rate ? 2 &* bytes : bytes / 4 &* 5)
             return true
         }
         leastOutstanding = min(leastOutstanding, outstanding)
@@ -66,7 +69,7 @@ struct SendBufferLimit {
         guard elapsed >= Self.period else { return false }
         defer { begin(outstanding, taken, now) }
         guard now >= holdUntil, elapsed < Self.memory else { return false }
-        let rate = max(0, taken &- takenAtStart) &* Self.horizon / Int(elapsed)
+        rate = max(0, taken &- takenAtStart) &* Self.horizon / Int(elapsed)
         guard isQueueWaiting || leastOutstanding > rate else { return false }
         let next = max(least, rate, bytes / 4 &* 3)
         guard next < bytes else { return false }
