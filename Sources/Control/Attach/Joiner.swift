@@ -27,8 +27,8 @@ final class Joiner {
     static let magic: [UInt8] = Array("VFKT".utf8)
     private static let retryMilliseconds: ClosedRange<Int32> = 100...1000
     private static let probeMilliseconds: Int32 = 1000
-    /// A switch without pidfds finds a dead peer by probing, within two seconds.
-    private static let takenPatience = Duration.milliseconds(2500)
+    /// A switch without pidfds finds a dead peer by probing, within four seconds.
+    private static let takenPatience = Duration.milliseconds(4500)
     private static let takenRetryMilliseconds: Int32 = 50
 
     /// The datagram socket; non-blocking.

@@ -12,7 +12,7 @@ protocol ManagedPort: AnyObject, Sendable {
     func open() throws(PortError)
     /// Takes an event of the port's connection.
     func handle(_ event: DataPlaneEvent)
-    /// Looks after the port, about once a second: peers that cannot be watched, failures to be
+    /// Looks after the port, about every two seconds: peers that cannot be watched, failures to be
     /// mended.
     func tend()
     /// Lets go of everything; returns when the data plane has let go too. May be called again

@@ -30,6 +30,9 @@ public final class Switch {
     private var isDrainScheduled = false
     private var sweepSlice = 0
     private static let sweepSlices = 16
+    /// Rare enough that an idle switch wakes up less than twice a second: each time costs a few
+    /// wake-ups of the dispatcher's threads.
+    private static let tendMilliseconds = 2000
     /// Pause between two tries to get what a predecessor has not let go of yet.
     private static let retryPause = Duration.milliseconds(50)
 
@@ -60,7 +63,9 @@ public final class Switch {
         eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [weak self] in
             self?.drainEvents()
         }
-        housekeeping = Timer(everyMilliseconds: 1000) { [weak self] in self?.keepHouse() }
+        housekeeping = Timer(everyMilliseconds: Self.tendMilliseconds) { [weak self] in
+            self?.keepHouse()
+        }
         let deadline = ContinuousClock.now + patience
         for configuration in configuration.ports {
             do throws(PortError) {
@@ -160,8 +165,8 @@ public final class Switch {
         }
     }
 
-    /// Tends the ports. Removes aged MAC entries, a slice a second, so that the counts of ports
-    /// stay true.
+    /// Tends the ports. Removes aged MAC entries, a slice each time, so that the counts of
+    /// ports stay true.
     private func keepHouse() {
         for port in ports { port.tend() }
         dataPlane.macTable.sweep(slice: sweepSlice, of: Self.sweepSlices, now: tick)

@@ -9,13 +9,13 @@
 // While it listens, Control reads the socket; while a peer is attached, the worker does. A peer's
 // end is noticed by the pidfd that came with its handshake. A readable pidfd is a hint (a launcher
 // may end while its child keeps the socket), so the peer's socket is looked at before the peer is
-// given up; from then on, and where there is no pidfd, once a second. A process may also outlive
-// its socket (a network card unplugged from a running VM): it is looked at every other second in
-// any case. A failed send tells as well.
+// given up; from then on, and where there is no pidfd, each time that the port is tended. A process
+// may also outlive its socket (a network card unplugged from a running VM): it is looked at every
+// other time in any case. A failed send tells as well.
 //
-// What fails is tried again once a second: a peer that the ring refused (`paused`; at once would
-// mean a line of the log for each of its frames), a socket that became unusable or whose file
-// somebody removed (`failed`).
+// What fails is tried again when the port is tended: a peer that the ring refused (`paused`; at
+// once would mean a line of the log for each of its frames), a socket that became unusable or whose
+// file somebody removed (`failed`).
 
 internal import CShimsSystem
 internal import Dataplane
@@ -41,7 +41,7 @@ final class UnixgramPort: ManagedPort {
     /// Watches the socket; kept after its cancellation, as the socket is closed after its end.
     private var readable: ReadSource?
     private var processEnd: ReadSource?
-    /// Whether the peer's socket is looked at every second; else it is every other second.
+    /// Whether the peer's socket is looked at each time; else it is every other time.
     private var isProbing = false
     private var isProbeDue = false
     private var effectiveSendBuffer: Int?

@@ -2,7 +2,7 @@
 //
 // A datagram peer that dies sends no sign: no POLLHUP, no error, until the next send fails. Until
 // then the kernel refuses the VM's successor. So whoever attached a peer asks: at once when its
-// process ends, once a second where no process could be watched.
+// process ends, every two seconds where no process could be watched.
 //
 // The kernel's socket table (sock_diag) is asked first. It knows the very socket that this one is
 // connected to, and changes nothing. connect() on the peer's address answers as well, but where a
