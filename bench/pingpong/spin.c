@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,8 +32,13 @@ _Noreturn static void *spin(void *argument) {
 _Noreturn static void spin_everywhere(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGTERM, SIG_DFL);
+    // Of all that this process may have, wherever whoever started it is kept.
     cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) _exit(1);
+    memset(&allowed, 0xFF, sizeof allowed);
+    if (sched_setaffinity(0, sizeof allowed, &allowed) != 0
+        || sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        _exit(1);
+    }
     for (size_t processor = 0; processor < CPU_SETSIZE; processor++) {
         pthread_t thread;
         if (!CPU_ISSET(processor, &allowed)) continue;
