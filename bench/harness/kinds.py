@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, endurance, figures, growth, headlines, idle, mixed, network,
-    pictures, restart, rounds, scenario, streams, stress, stress_report, tables, traffic)
+    carriers, contenders, disturbance, endurance, figures, growth, headlines, idle,
+    latency, mixed, network, pictures, restart, rounds, scenario, streams, stress, stress_report,
+    tables, traffic)
 
 
 @dataclass
@@ -170,6 +171,10 @@ ALL = {
     "restart": Kind(
         run=_run_cases(restart), markdown=restart.markdown, mistakes=restart.mistakes,
         obstacle=_needs_switch, plots=restart.plots, settings=restart.Settings),
+    "latency": Kind(
+        run=_run_cases(latency), markdown=latency.markdown, mistakes=latency.mistakes,
+        obstacle=latency.obstacle, programs=latency.programs, check=latency.check,
+        plots=latency.plots, settings=latency.Settings, headlines=headlines.latency),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case,
         plots=pictures.mixed, headlines=headlines.mixed),

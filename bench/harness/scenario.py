@@ -113,16 +113,21 @@ def _take(table, where, kind, renamed=None):
 _END_OF_A_MIX = {"vnet": "tap-vnet"}
 
 
-def check_contenders(where, scenario):
-    """Refuses contenders that no carrier can be."""
+def check_contenders(where, scenario, more_ends=None):
+    """Refuses contenders that no carrier can be.
+
+    - more_ends: by carrier, ends that only the kind of the scenario knows.
+    """
+    known = {name: carrier.ends for name, carrier in carriers.ALL.items()}
+    for name, ends in (more_ends or {}).items():
+        known[name] = known.get(name, set()) | ends
     names = [entry.name for entry in scenario.contenders]
     if not names or len(set(names)) < len(names):
         raise ScenarioError(f"{where}: contenders with names of their own are needed")
     for entry in scenario.contenders:
         if isinstance(entry.ends, str):
             entry.ends = [entry.ends, entry.ends]
-        carrier = carriers.ALL.get(entry.carrier)
-        if carrier is None or len(entry.ends) != 2 or not set(entry.ends) <= carrier.ends:
+        if len(entry.ends) != 2 or not set(entry.ends) <= known.get(entry.carrier, set()):
             raise ScenarioError(f"{where}: {entry.name}: {entry.carrier} with {entry.ends}")
         if not set(entry.against) <= set(names):
             raise ScenarioError(f"{where}: {entry.name}: against {entry.against}")
