@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import (
-    carriers, contenders, disturbance, endurance, figures, growth, headlines, idle,
+    carriers, contenders, delay, disturbance, endurance, figures, growth, headlines, idle,
     latency, mixed, network, pictures, restart, rounds, scenario, streams, stress, stress_report,
     tables, traffic)
 
@@ -175,6 +175,9 @@ ALL = {
         run=_run_cases(latency), markdown=latency.markdown, mistakes=latency.mistakes,
         obstacle=latency.obstacle, programs=latency.programs, check=latency.check,
         plots=latency.plots, settings=latency.Settings, headlines=headlines.latency),
+    "delay": Kind(
+        run=_run_cases(delay), markdown=delay.markdown, mistakes=delay.mistakes,
+        obstacle=_needs_switch, check=_needs_case, plots=delay.plots, settings=delay.Settings),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case,
         plots=pictures.mixed, headlines=headlines.mixed),
