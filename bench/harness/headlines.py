@@ -15,8 +15,8 @@ from .tables import growth, names_of
 
 @dataclass
 class Headline:
-    """A line of texts: what ringswitch reached, how that compares with others in the same round,
-    and the same of its CPU time."""
+    """A line of texts: what ringswitch reached, how that is held against others, and the same of
+    its CPU time."""
 
     case: str
     ours: str
@@ -171,8 +171,8 @@ def _of_lines(lines):
         if name.startswith(SWITCH) and points:
             (first, at_first), (last, at_last) = points[0], points[-1]
             yield Headline(
-                lines.title, f"{_median(at_first)} to {_median(at_last)} {lines.y}",
-                f"from {first:,g} to {last:,g} {lines.x}")
+                f"{lines.title}, {first:,g} to {last:,g} {lines.x}",
+                f"{_median(at_first)} to {_median(at_last)} {lines.y}")
 
 
 def of_figures(plots):

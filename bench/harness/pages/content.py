@@ -103,7 +103,7 @@ def _headlines(listed):
                 name, line.case, line.ours, line.others, line.cpu, line.cpu_others, line.lost])
             name = ""
     return Table(
-        ["scenario", "case", "ringswitch", "in the same round", "its CPU", "in the same round",
+        ["scenario", "case", "ringswitch", "against others", "its CPU", "against others",
          "lost or resent"], rows, is_of_contenders=False)
 
 
@@ -171,9 +171,10 @@ def report(results, with_figures):
     yield Heading(2, "In short", "in-short")
     yield _headlines(listed)
     yield Paragraph(
-        "Medians; how far they reach is in the tables below. In the same round: ringswitch divided "
-        "by others, or milliseconds above a control. Its CPU: of the process of ringswitch. Lost "
-        "or resent: frames that were sent and not delivered; segments that TCP sent again.",
+        "Medians; how far they reach is in the tables below. Against others: divided by them, or "
+        "milliseconds above a control, in the same round; without either, their own medians. Its "
+        "CPU: of the process of ringswitch. Lost or resent: frames that were sent and not "
+        "delivered; segments that TCP sent again.",
         is_small=True)
     yield Heading(2, "Scenarios", "scenarios")
     yield Listing([
