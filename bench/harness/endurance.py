@@ -25,6 +25,7 @@ from . import machine
 from .contenders import SWITCH, Contender
 from .figures import drops, mistakes_of_frames, spread
 from .guests import RestartingGuest, endpoint
+from .headlines import Headline
 from .loadgen import Loadgen, mac
 from .plots import Lines
 from .rounds import Meter, load_figures
@@ -213,6 +214,20 @@ def mistakes(result):
                 found.append(f"{who}: {before} descriptors before, {after} afterwards")
             found += [f"{who}: {surplus}" for surplus in _surpluses(run)]
     return found
+
+
+def headlines(result):
+    for case in result["cases"]:
+        own = case["runs"]
+        frames = sum(run["came"] for run in own)
+        unaccounted = sum(abs(run["came"] - run["went"]) for run in own)
+        left = sum(after - before for before, after in (run["descriptors"] for run in own))
+        grown = max(run["memory_growth_after_warm_up_kib"] for run in own)
+        yield Headline(
+            case["name"],
+            f"{unaccounted} of {frames:,} frames unaccounted, {left} descriptors left open, "
+            f"{grown / 1024:.1f} MiB grown after warm-up",
+            lost=f"{100 * sum(run['lost'] for run in own) / sum(run['sent'] for run in own):.2f} %")
 
 
 def _row(case):

@@ -7,9 +7,11 @@ has two ends and no table, is measured once a round: the flat line.
 """
 
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from .contenders import BASELINE, SWITCH
 from .figures import cpu_per_frame, spread
+from .headlines import Headline
 from .plots import Lines
 from .rounds import run_once
 from .scenario import Endpoint, Flow, ScenarioError
@@ -134,6 +136,22 @@ def _cells(own, first, cable):
         f"{sum(run['is_disturbed'] for run in own)} of {len(own)}"]
 
 
+def headlines(result):
+    """What a frame costs at the end of each walk, and at 64 ports, against its first place."""
+    for case in result["cases"]:
+        for axis, walk in sorted(_walks(case).items(), reverse=True):
+            values = sorted(value for value in walk if value != "again")
+            for value in [value for value in values[1:] if value in (64, values[-1])]:
+                cpu = [cost for cost in map(cpu_per_frame, walk[value]) if cost is not None]
+                grown = _ratios(walk[value], walk[values[0]], cpu_per_frame)
+                if cpu and grown:
+                    yield Headline(
+                        f"{case['name']}: {value:,} {_UNITS[axis]}",
+                        f"{median(_rate(run) / 1e3 for run in walk[value]):.0f} kframes/s",
+                        cpu=f"{median(cpu):.2f} us/frame",
+                        cpu_others=f"{median(grown):.2f} of {values[0]:,} {_UNITS[axis]}")
+
+
 _UNITS = {"ports": "ports", "macs": "MACs"}
 _AXES = {"ports": "attached ports", "macs": "MAC addresses in use"}
 
@@ -172,6 +190,6 @@ def plots(result):
             if cable:
                 series[BASELINE] = [(value, cable) for value in values]
             found.append(Lines(
-                f"CPU a frame, {case['name']}", _AXES[axis], "CPU us a frame", series,
+                f"A frame among more and more {_UNITS[axis]}, {case['name']}", _AXES[axis], "CPU us a frame", series,
                 is_logarithmic=True))
     return found

@@ -6,10 +6,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from .contenders import SWITCH, Contender
 from .figures import spread
 from .guests import endpoint
+from .headlines import Headline
 from .loadgen import Loadgen
 from .plots import Bars
 from .rounds import Meter
@@ -149,6 +151,13 @@ def markdown(result):
     return table(header, map(_rows, result["cases"])) + "\n\n" + table(
         ["case", "threads", "CPU %", "wake-ups a second", "put off a second"],
         [row for case in result["cases"] for row in _thread_rows(case)])
+
+
+def headlines(result):
+    for case in result["cases"]:
+        cpu = median(run["cpu_percent"] for run in case["runs"])
+        wakeups = median(run["wakeups_a_second"] for run in case["runs"])
+        yield Headline(case["name"], f"{wakeups:.1f} wake-ups a second", cpu=f"{cpu:.2f} %")
 
 
 def mistakes(result):

@@ -160,17 +160,19 @@ ALL = {
     "growth": Kind(
         run=_run_cases(growth), markdown=growth.markdown, obstacle=_has_pair,
         programs=_programs_of_pairs, check=growth.check, plots=growth.plots,
-        settings=growth.Settings),
+        headlines=growth.headlines, settings=growth.Settings),
     "idle": Kind(
         run=_run_cases(idle), markdown=idle.markdown, mistakes=idle.mistakes,
-        obstacle=_needs_switch, plots=idle.plots, settings=idle.Settings),
+        obstacle=_needs_switch, plots=idle.plots, headlines=idle.headlines,
+        settings=idle.Settings),
     "endurance": Kind(
         run=_run_cases(endurance), markdown=endurance.markdown, mistakes=endurance.mistakes,
         obstacle=_needs_switch, check=_needs_case, plots=endurance.plots,
-        settings=endurance.Settings),
+        headlines=endurance.headlines, settings=endurance.Settings),
     "restart": Kind(
         run=_run_cases(restart), markdown=restart.markdown, mistakes=restart.mistakes,
-        obstacle=_needs_switch, plots=restart.plots, settings=restart.Settings),
+        obstacle=_needs_switch, plots=restart.plots, headlines=restart.headlines,
+        settings=restart.Settings),
     "latency": Kind(
         run=_run_cases(latency), markdown=latency.markdown, mistakes=latency.mistakes,
         obstacle=latency.obstacle, programs=latency.programs, check=latency.check,

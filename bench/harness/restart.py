@@ -24,6 +24,7 @@ from . import successor
 from .children import ChildError
 from .contenders import SWITCH, Contender
 from .guests import endpoint
+from .headlines import Headline
 from .loadgen import Loadgen, mac
 from .plots import Bars
 from .rounds import Meter
@@ -187,6 +188,14 @@ def markdown(result):
             f"{max(refusals)} at most. Let in, but not noticed before they spoke again: {again}.")
     header = ["milliseconds from the kill until", "restarts", "least", "median", "p90", "most"]
     return table(header, rows) + "\n\n" + note
+
+
+def headlines(result):
+    measured = _measured(result)
+    if measured:
+        values = [entry["first_ms"] for entry in measured]
+        yield Headline(
+            STEPS["first_ms"], f"median {median(values):.1f} ms, at most {max(values):.0f} ms")
 
 
 def mistakes(result):
