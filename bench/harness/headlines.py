@@ -11,6 +11,7 @@ from .contenders import BASELINE, SWITCH
 from .figures import cpu_per_frame, of, ratios
 from .plots import Bars
 from .tables import growth, names_of
+from .traffic import fairness_of_pairs, fairness_of_streams
 
 
 @dataclass
@@ -62,10 +63,12 @@ def pairs(result):
                 _percent(sum(run["lost"] for run in own), sum(run["sent"] for run in own)))
 
 
-def _least_fairness(run):
-    """Jain's index over the streams of the direction in which they were least equal."""
-    known = [flow["jain"] for flow in run.get("flows", []) if flow["jain"] is not None]
-    return min(known, default=None)
+def _fairness(run):
+    """Jain's index over the streams of a flow, or else over the pairs of hosts."""
+    if "flows" not in run:
+        return None
+    of_streams = fairness_of_streams(run)
+    return fairness_of_pairs(run) if of_streams is None else of_streams
 
 
 def loads(result):
@@ -76,7 +79,7 @@ def loads(result):
             own = of(runs, name)
             others = own[0].get("against", [])
             ours = _median([run["gbits"] for run in own]) + " Gbit/s"
-            fairness = [value for value in map(_least_fairness, own) if value is not None]
+            fairness = [value for value in map(_fairness, own) if value is not None]
             if fairness:
                 ours += f", Jain {median(fairness):.3f}"
             yield Headline(

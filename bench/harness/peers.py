@@ -60,7 +60,8 @@ def _plug(setting, stack, child, socket_path):
             setting, stack, role, f"plug-{role}",
             [program_path("vde_plug2tap"), "--sock", socket_path, DEVICE])
         plugs[role].await_condition(
-            lambda: network.has_device(setting.lab[role], DEVICE), "its device", START_LIMIT_SECONDS)
+            lambda: network.has_device(setting.lab[role], DEVICE), "its device",
+            START_LIMIT_SECONDS)
         network.configure(setting.lab[role], DEVICE, address, setting.mtu, setting.queue)
     return plugs
 
@@ -101,7 +102,8 @@ def _start_ovs(setting, stack):
     remote = setting.directory / "db.sock"
     # Paths that no option sets come from the environment.
     places = {
-        f"OVS_{name}": str(setting.directory) for name in ("RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR")}
+        f"OVS_{name}": str(setting.directory)
+        for name in ("RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR")}
     _run([program_path("ovsdb-tool"), "create", database, SCHEMA])
     server = _start(
         setting, stack, MIDDLE, "ovsdb-server",

@@ -1,5 +1,7 @@
 """Loads of TCP between hosts, through each contender in turn: fair, calm and never stuck?"""
 
+import subprocess
+
 from . import carriers, network, streams, traffic
 from .children import ChildError
 from .scenario import ScenarioError, check_contenders
@@ -60,7 +62,7 @@ def _attempt(contender, scenario, load, seconds, binaries):
     """A contender that fails is a row of the table, not the end of the evening."""
     try:
         return run_once(contender, scenario, load, seconds, binaries)
-    except (ChildError, network.NetworkError) as error:
+    except (ChildError, network.NetworkError, subprocess.SubprocessError, ValueError) as error:
         return {"error": str(error), "bytes": 0}
 
 

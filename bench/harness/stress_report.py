@@ -5,7 +5,7 @@ import re
 from .figures import of, ratios, spread
 from .plots import Bars, Lines
 from .tables import losses, names_of, table
-from .traffic import jain
+from .traffic import fairness_of_pairs, fairness_of_streams
 
 
 def _done(runs):
@@ -119,6 +119,14 @@ def _ratio_tables(result):
     return [table(header, rows)] if rows else []
 
 
+def _failures(result):
+    """Runs that came to no end, as a paragraph; none if all did."""
+    lines = [
+        f"- {case['name']}: {run['contender']}, round {run['round'] + 1}: {run['error']}"
+        for case in result["cases"] for run in case["runs"] if "error" in run]
+    return ["\n".join(["Failed:", "", *lines])] if lines else []
+
+
 def stress(result):
     """Directions one by one, then what they had in common."""
     directions = [
@@ -129,16 +137,7 @@ def stress(result):
         "resent needlessly", *TRUTH_HEADER]
     return "\n\n".join([
         table(directions, _rows(result, _direction_cells)),
-        table(common, _rows(result, _run_cells)), *_ratio_tables(result)])
-
-
-def _pairs_fairness(run):
-    """Jain's index over the pairs; both directions of a pair count as one."""
-    carried = {}
-    for flow in run["flows"]:
-        pair = frozenset([flow["source"], flow["sink"]])
-        carried[pair] = carried.get(pair, 0) + flow["gbits"]
-    return jain(list(carried.values())) if len(carried) > 1 else None
+        table(common, _rows(result, _run_cells)), *_ratio_tables(result), *_failures(result)])
 
 
 def _way_rate(run, way):
@@ -151,7 +150,7 @@ def _host_cells(own):
         spread([run["gbits"] for run in own]),
         *(spread([_way_rate(run, way) for run in own]) if way in ways else "-"
           for way in ("there", "back")),
-        spread(_known(map(_pairs_fairness, own)), "{:.4f}"),
+        spread(_known(map(fairness_of_pairs, own)), "{:.4f}"),
         *_cost_cells(own),
         spread([_percent(run["resent"], run["segments"]) for run in own], "{:.4f}"),
         *_truth_cells(own)]
@@ -162,7 +161,8 @@ def hosts(result):
     header = [
         "load", "contender", "Gbit/s", "there", "back", "Jain's index of the pairs", *COST_HEADER,
         "resent %", *TRUTH_HEADER]
-    return "\n\n".join([table(header, _rows(result, _host_cells)), *_ratio_tables(result)])
+    return "\n\n".join([
+        table(header, _rows(result, _host_cells)), *_ratio_tables(result), *_failures(result)])
 
 
 # Figures.
@@ -186,42 +186,44 @@ def _costs(result):
         *_bars(result, "CPU of the whole machine", "s/GB", lambda run: run["machine_cpu_per_gb"])]
 
 
-def _least_fair(runs, way):
-    """The flow of the round in which the streams of a direction were least equal."""
-    flows = [flow for flow in _of_way(runs, way) if flow["jain"] is not None]
+def _least_fair(runs):
+    """The flow of the round and direction in which the streams were least equal."""
+    flows = [flow for run in runs for flow in run["flows"] if flow["jain"] is not None]
     return min(flows, key=lambda flow: flow["jain"], default=None)
 
 
-def _seconds(flow):
-    """What the streams of a flow carried in each second, in Mbit/s."""
+def _course(flow):
+    """What the streams of a flow carried in each second, by what a stream did in the mean."""
+    mean = sum(map(sum, flow["bins"])) / sum(map(len, flow["bins"]))
     return [
-        (second, [count * 8e-6 for count in counts])
+        (second, [count / mean for count in counts])
         for second, counts in enumerate(zip(*flow["bins"]), 1)]
 
 
 def _courses(result):
-    """The streams' rates second by second, a figure for each load and direction."""
+    """The streams second by second, a figure for each load."""
     for case in result["cases"]:
         runs = _done(case["runs"])
-        for way in _ways(runs) if runs else []:
-            worst = {name: _least_fair(of(runs, name), way) for name in names_of(runs)}
-            worst = {name: flow for name, flow in worst.items() if flow}
-            if worst:
-                flow = next(iter(worst.values()))
-                yield Lines(
-                    f"Streams from {flow['source']} to {flow['sink']}, {case['name']}", "second",
-                    "Mbit/s a stream", {name: _seconds(flow) for name, flow in worst.items()},
-                    note="median of the streams, from the slowest to the fastest; the round in "
-                    "which they were least equal")
+        flows = {name: _least_fair(of(runs, name)) for name in names_of(runs)}
+        series = {
+            name: _course(flow) for name, flow in flows.items()
+            if flow and any(map(sum, flow["bins"]))}
+        if series:
+            yield Lines(
+                f"Streams second by second, {case['name']}", "second", "of the mean", series,
+                note="the median stream, and from the slowest to the fastest, by what a stream "
+                "carried in the mean; the round and direction in which they were least equal")
 
 
 def plots_of_stress(result):
     return [
-        *_bars(result, "Fairness of the streams", "Jain's index",
-               lambda run: min(_known([flow["jain"] for flow in run["flows"]]), default=None),
+        *_bars(result, "Fairness of the streams", "Jain's index", fairness_of_streams,
                "of the direction in which it is lower"),
         *_bars(result, "Resent segments", "%",
                lambda run: _percent(run["resent"], run["segments"])),
+        *_bars(result, "Round trip under load", "ms",
+               lambda run: max(flow["round_trip_ms"] for flow in run["flows"]),
+               "the mean that TCP measured, of the direction in which it is higher"),
         *_costs(result), *_courses(result)]
 
 
@@ -242,7 +244,7 @@ def plots_of_hosts(result):
         return _costs(result)
     return [
         _by_pairs(result, "Payload carried", "Gbit/s", lambda run: run["gbits"]),
-        _by_pairs(result, "Fairness of the pairs", "Jain's index", _pairs_fairness),
+        _by_pairs(result, "Fairness of the pairs", "Jain's index", fairness_of_pairs),
         _by_pairs(result, "CPU of the carrier", "s/GB", lambda run: run["cpu_per_gb"]),
         _by_pairs(
             result, "CPU of the whole machine", "s/GB", lambda run: run["machine_cpu_per_gb"])]

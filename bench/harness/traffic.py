@@ -95,6 +95,22 @@ def jain(values):
     return sum(values) ** 2 / (len(values) * squares) if squares else None
 
 
+def fairness_of_streams(run):
+    """Jain's index over the streams of the direction in which they were least equal; None where no
+    flow has several."""
+    return min((flow["jain"] for flow in run["flows"] if flow["jain"] is not None), default=None)
+
+
+def fairness_of_pairs(run):
+    """Jain's index over the pairs of hosts, both directions of a pair as one; None of a single one.
+    """
+    carried = {}
+    for flow in run["flows"]:
+        pair = frozenset([flow["source"], flow["sink"]])
+        carried[pair] = carried.get(pair, 0) + flow["gbits"]
+    return jain(list(carried.values())) if len(carried) > 1 else None
+
+
 def _start_server(lab, stack, flow, directory):
     name = f"iperf3-server-{flow.sink}-{flow.way}"
     with network.inside(lab[flow.sink]):
@@ -126,8 +142,8 @@ class _Gate:
 
 def _start_client(lab, stack, gate, flow, load, address, seconds, directory):
     command = [
-        *gate.COMMAND, "iperf3", "--client", address, "--port", flow.port, "--json", "--connect-timeout", "5000",
-        "--time", seconds, "--parallel", load.streams]
+        *gate.COMMAND, "iperf3", "--client", address, "--port", flow.port, "--json",
+        "--connect-timeout", "5000", "--time", seconds, "--parallel", load.streams]
     # By the socket: a namespace may not choose what the machine does not allow everybody.
     command += ["--congestion", load.congestion] if load.congestion else []
     command += ["--zerocopy"] if load.zero_copy else []
@@ -165,7 +181,7 @@ def _figures(flow, client, server):
         "bytes": received["bytes"],
         "gbits": received["bits_per_second"] / 1e9,
         "streams": carried,
-        "jain": jain(carried),
+        "jain": jain(carried) if len(carried) > 1 else None,
         "seconds_at_zero": sum(0 in second for second in zip(*bins)),
         "bins": bins,
         "resent": end["sum_sent"]["retransmits"],
@@ -198,7 +214,8 @@ def run(lab, link, load, seconds, directory):
         gate.open()
         reports = [_report(client, limit) for client in clients]
         guests, soft = helpers.read()
-        usage = meter.read(sum(processor_seconds(report["end"]) for report in reports) + guests + soft)
+        ends = sum(processor_seconds(report["end"]) for report in reports)
+        usage = meter.read(ends + guests + soft)
         figures = [
             _figures(flow, report, _report(server, limit))
             for flow, report, server in zip(flows, reports, servers)]
