@@ -40,10 +40,12 @@ struct cshims_gather {
 /// What sock_diag(7) tells about one UNIX socket of this network namespace.
 struct cshims_unix_diagnosis {
     uint32_t inode;
-    uint32_t peer_inode;     // 0 with has_peer: the peer has been closed
-    uint32_t uid;            // creator of the socket
-    uint32_t receive_queue;  // frames waiting to be read
-    bool has_peer;           // the socket is connected
+    uint32_t peer_inode;              // 0 with has_peer: the peer has been closed
+    uint32_t uid;                     // creator of the socket
+    uint32_t receive_queue;           // frames waiting to be read; not told of clients
+    bool has_peer;                    // the socket is connected
+    bool has_uid;                     // the kernel told the creator (Linux 5.3)
+    struct cshims_unix_address name;  // told of clients only
 };
 
 /// A UNIX datagram socket, close-on-exec and non-blocking.
@@ -106,3 +108,9 @@ int cshims_socket_diagnose(int descriptor, struct cshims_unix_diagnosis *diagnos
 /// Asks sock_diag about any UNIX socket of this network namespace. -ENOENT: there is none of that
 /// number, or the kernel has no unix_diag.
 int cshims_unix_diagnose(uint32_t inode, struct cshims_unix_diagnosis *diagnosis);
+
+/// Looks through the UNIX sockets of this network namespace for those that are connected to the one
+/// of that number. Returns how many there are, -errno if the kernel does not tell; the first
+/// `capacity` of them are in `clients`.
+int cshims_unix_find_clients(
+    uint32_t inode, struct cshims_unix_diagnosis *clients, uint32_t capacity);

@@ -13,6 +13,10 @@
 // may also outlive its socket (a network card unplugged from a running VM): it is looked at every
 // other time in any case. A failed send tells as well.
 //
+// A successor may have been let in before that was noticed, and its greeting lost. So a port that
+// listens again looks once, a moment later, for a peer that is connected and silent
+// (SilentPeer.swift). Nothing of its process is known: it is watched as one without a pidfd.
+//
 // What fails is tried again when the port is tended: a peer that the ring refused (`paused`; at
 // once would mean a line of the log for each of its frames), a socket that became unusable or whose
 // file somebody removed (`failed`).
@@ -41,6 +45,10 @@ final class UnixgramPort: ManagedPort {
     /// Watches the socket; kept after its cancellation, as the socket is closed after its end.
     private var readable: ReadSource?
     private var processEnd: ReadSource?
+    private var search: Timer?
+    /// The moment in which a successor may still make itself known: clients greet within
+    /// microseconds of connecting, and one whose greeting is lost waits this long for the network.
+    private static let searchDelayMilliseconds = 10
     /// Whether the peer's socket is looked at each time; else it is every other time.
     private var isProbing = false
     private var isProbeDue = false
@@ -78,14 +86,15 @@ final class UnixgramPort: ManagedPort {
         }
     }
 
-    private func acceptPeer() {
+    /// - Parameter isSearch: whether a peer that says nothing is looked for as well.
+    private func acceptPeer(isSearch: Bool = false) {
         guard case .listening = stage, let listener else { return }
         let outcome: HandshakeOutcome
         do throws(PortError) {
-            outcome = try listener.accept(
-                HandshakeRules(
-                    allowUIDs: settings.allowUIDs, sendBuffer: settings.sendBuffer,
-                    frameLengthMax: configuration.maxFrame))
+            let rules = HandshakeRules(
+                allowUIDs: settings.allowUIDs, sendBuffer: settings.sendBuffer,
+                frameLengthMax: configuration.maxFrame)
+            outcome = try isSearch ? listener.acceptSilent(rules) : listener.accept(rules)
         } catch {
             fail(error)
             return
@@ -118,6 +127,7 @@ final class UnixgramPort: ManagedPort {
     private func attach(_ attachment: UnixgramAttachment) {
         guard let listener else { return }
         readable?.cancel()
+        search?.cancel()
         do throws(PortError) {
             let generation = try host.attach(
                 ConnectionSettings(
@@ -224,6 +234,9 @@ final class UnixgramPort: ManagedPort {
             let leftover = try listener.listenAgain()
             countUnserved(frames: leftover.frames, bytes: leftover.bytes)
             listen()
+            search = Timer(afterMilliseconds: Self.searchDelayMilliseconds) { [weak self] in
+                self?.acceptPeer(isSearch: true)
+            }
         } catch {
             fail(error)
         }
@@ -298,6 +311,7 @@ final class UnixgramPort: ManagedPort {
         }
         isClosing = true
         readable?.cancel()
+        search?.cancel()
         if case .attached = stage { leave("the port is closed") }
         if case .leaving = stage { await retired.wait() }
         await release()

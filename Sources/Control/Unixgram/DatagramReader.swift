@@ -37,9 +37,10 @@ struct Datagram {
 struct DatagramReader {
     private var buffer: [UInt8]
 
-    /// - Parameter capacity: bytes that are kept of a datagram; longer ones are cut, and their
-    ///   length still told.
-    init(capacity: Int) {
+    /// Keeps as much of a datagram as the rules allow a frame; longer ones are cut, and their
+    /// length still told.
+    init(_ rules: HandshakeRules) {
+        let capacity = max(rules.frameLengthMax, UnixgramListener.headerLength)
         buffer = [UInt8](repeating: 0, count: capacity)
     }
 

@@ -19,6 +19,8 @@
 // A first connect() of an unconnected socket keeps the queue (net/unix/af_unix.c). The
 // path in the source address is the peer's choice: it may have put a link to somebody else's socket
 // there. So the name of the socket that was reached is compared with the one that sent.
+//
+// A peer whose first datagram is lost is found without one (SilentPeer.swift).
 internal import CShimsSystem
 internal import Glibc
 
@@ -32,14 +34,14 @@ extension UnixgramListener {
     /// What libkrun and vfkit send first (vfkit: pkg/vf/virtionet.go).
     private static let magic: [UInt8] = Array("VFKT".utf8)
     /// Octets of the shortest frame: an Ethernet header (IEEE 802.3, 3.1.1).
-    private static let headerLength = 14
+    static let headerLength = 14
 
     /// Reads what waits in the socket until a peer is attached, nothing is left, or 64 datagrams
     /// have led nowhere. Call it whenever the socket is readable and listening.
     /// - Throws: only what says that the socket itself is unusable.
     public func accept(_ rules: HandshakeRules) throws(PortError) -> HandshakeOutcome {
         var outcome = HandshakeOutcome()
-        var reader = DatagramReader(capacity: max(rules.frameLengthMax, Self.headerLength))
+        var reader = DatagramReader(rules)
         for _ in 0..<Self.attemptsMax {
             guard let first = try read(&reader) else { break }
             guard first.length >= Self.headerLength || isMagic(first, reader) else {
@@ -53,7 +55,7 @@ extension UnixgramListener {
                 if reason == .pathLeadsElsewhere { try leave(&reader, &outcome.counts) }
                 continue
             }
-            try attach(first, rules, &reader, &outcome)
+            try attach(first.peer, by: first, rules, &reader, &outcome)
             break
         }
         return outcome
@@ -65,7 +67,7 @@ extension UnixgramListener {
         datagram.length == Self.magic.count && reader.starts(with: Self.magic)
     }
 
-    private func refusal(
+    func refusal(
         of peer: UnixgramPeer, _ rules: HandshakeRules
     ) -> HandshakeRefusal.Reason? {
         if peer.address.isUnbound { return .unbound }
@@ -74,7 +76,7 @@ extension UnixgramListener {
         return rules.allowUIDs.contains(uid) ? nil : .userNotAllowed(rules.allowUIDs)
     }
 
-    private func connectBack(to peer: UnixgramPeer) -> HandshakeRefusal.Reason? {
+    func connectBack(to peer: UnixgramPeer) -> HandshakeRefusal.Reason? {
         var address = peer.address.systemAddress
         let result = cshims_socket_connect(descriptor, &address)
         guard result >= 0 else { return .connectBack(-result) }
@@ -87,7 +89,7 @@ extension UnixgramListener {
 
     /// Leaves a socket that was reached by mistake. The kernel throws the queue away with the
     /// connection, so what waits there is read and counted first.
-    private func leave(
+    func leave(
         _ reader: inout DatagramReader, _ counts: inout HandshakeCounts
     ) throws(PortError) {
         for _ in 0...backlogMax {
@@ -100,7 +102,7 @@ extension UnixgramListener {
         }
     }
 
-    private func report(
+    func report(
         _ reason: HandshakeRefusal.Reason, _ peer: UnixgramPeer, _ outcome: inout HandshakeOutcome
     ) {
         guard reportedRefusals.count < Self.reportedRefusalsMax else { return }
@@ -122,18 +124,23 @@ extension UnixgramListener {
 
     // MARK: Attaching
 
-    private func attach(
-        _ first: Datagram, _ rules: HandshakeRules, _ reader: inout DatagramReader,
-        _ outcome: inout HandshakeOutcome
+    /// Takes the peer that has been connected back to, steps 4 to 6.
+    /// - Parameter first: its first datagram, still in the reader; `nil` for one that sent none.
+    func attach(
+        _ peer: UnixgramPeer, by first: Datagram?, _ rules: HandshakeRules,
+        _ reader: inout DatagramReader, _ outcome: inout HandshakeOutcome
     ) throws(PortError) {
         _ = cshims_socket_set_pass_pidfd(descriptor, false)
-        let usedMagic = isMagic(first, reader)
+        var usedMagic = false
         var frames: [[UInt8]] = []
         var keptBytes = 0
-        keep(first, rules, reader, &frames, &keptBytes, &outcome.counts)
+        if let first {
+            usedMagic = isMagic(first, reader)
+            keep(first, rules, reader, &frames, &keptBytes, &outcome.counts)
+        }
         for _ in 0...backlogMax {
             guard let next = try read(&reader) else { break }
-            if next.peer.address == first.peer.address {
+            if next.peer.address == peer.address {
                 keep(next, rules, reader, &frames, &keptBytes, &outcome.counts)
             } else {
                 countStranger(next, reader, &outcome.counts)
@@ -143,7 +150,7 @@ extension UnixgramListener {
         _ = cshims_socket_set_pass_credentials(descriptor, false)
         let effective = try setSendBuffer(rules.sendBuffer)
         outcome.attachment = UnixgramAttachment(
-            peer: first.peer, usedMagic: usedMagic, frames: frames,
+            peer: peer, usedMagic: usedMagic, frames: frames,
             effectiveSendBuffer: effective,
             warnings: warnings(asked: rules.sendBuffer, effective: effective, usedMagic: usedMagic))
         reportedRefusals.removeAll()

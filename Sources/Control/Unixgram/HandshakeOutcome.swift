@@ -23,9 +23,10 @@ public struct UnixgramPeer: Sendable {
     /// Name of the peer's socket.
     public let address: UnixgramAddress
     /// Sender of the first datagram; `nil` where it lives in a PID namespace that is not visible
-    /// here.
+    /// here, or the datagram was lost.
     public let pid: Int32?
-    /// User of that process; `nil` where the kernel did not tell.
+    /// User of that process, of the socket's creator where the datagram was lost; `nil` where the
+    /// kernel did not tell.
     public let uid: UInt32?
     /// Name of its program, made printable.
     public let command: String?
@@ -68,6 +69,8 @@ public struct HandshakeRefusal: Hashable, Sendable, CustomStringConvertible {
         case connectBack(Int32)
         /// Its path now leads to a socket of another name.
         case pathLeadsElsewhere
+        /// It has sent nothing, and another one that has not either is connected as well.
+        case silentAmongOthers
     }
 
     /// The reason.
@@ -102,7 +105,7 @@ public struct HandshakeCounts: Equatable, Sendable {
     public var droppedFrames: Int { runts + foreign + oversize + handoverFull }
 }
 
-/// What one call of `UnixgramListener.accept` found.
+/// What one call of `UnixgramListener.accept` or `acceptSilent` found.
 public struct HandshakeOutcome: Sendable {
     /// The new peer; `nil`: the port still listens.
     public var attachment: UnixgramAttachment?

@@ -17,6 +17,9 @@ extension HandshakeRefusal {
             "cannot connect back to its socket: \(Self.remedy(code))"
         case .pathLeadsElsewhere:
             "its path now leads to the socket of somebody else; give every VM a path of its own"
+        case .silentAmongOthers:
+            "another socket is connected to the port as well, and the first one to send a frame is "
+                + "taken; give every VM a port of its own"
         }
     }
 

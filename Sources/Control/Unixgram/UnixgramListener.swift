@@ -34,6 +34,8 @@ public final class UnixgramListener {
     let passesProcesses: Bool
     /// Refusals already reported since the last peer attached.
     var reportedRefusals: Set<HandshakeRefusal> = []
+    /// Inode of the socket that was let go last, if it still existed then; else 0.
+    private(set) var formerPeer: UInt32 = 0
     private var isClosed = false
     /// Frames of 60 bytes that a send buffer of 8 MiB holds, at 768 bytes charged for each
     /// (measured).
@@ -102,8 +104,14 @@ public final class UnixgramListener {
     /// The data plane has cancelled its receives before. What the old peer had queued since is read
     /// and told, because the kernel throws it away with the connection. A peer that still lives and
     /// had frames thrown away gets ECONNRESET once, and then may attach again as anybody may.
+    ///
+    /// A successor may have come before: a send that the dead peer refused has dissolved the
+    /// connection, and its greeting is lost among these frames or to the data plane. Call
+    /// `acceptSilent` a little later.
     /// - Returns: frames to be counted as dropped.
     public func listenAgain() throws(PortError) -> Leftover {
+        var own = cshims_unix_diagnosis()
+        formerPeer = cshims_socket_diagnose(descriptor, &own) >= 0 ? own.peer_inode : 0
         let leftover = readLeftover()
         _ = try Self.setOptions(on: true, socket: descriptor, path: path)
         let result = cshims_socket_disconnect(descriptor)

@@ -116,9 +116,14 @@ final class FaultPeer: Sendable {
         close(nothing)
     }
 
+    /// Connects to a port and says nothing.
+    func connect(_ port: String) throws {
+        try check(Self.withAddress(port) { Glibc.connect(descriptor, $0, $1) })
+    }
+
     /// Connects to a port and introduces itself.
     func join(_ port: String) throws {
-        try check(Self.withAddress(port) { connect(descriptor, $0, $1) })
+        try connect(port)
         try send(Array("VFKT".utf8))
     }
 
