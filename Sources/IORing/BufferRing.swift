@@ -20,6 +20,11 @@
 // sets of the L1 cache, where a stride that is a multiple of 4096 would put all of them into the
 // same set.
 //
+// Buffers may be withheld: the entries of the last `withheld` that were given back are written, and
+// the tail that the kernel sees stays before them. A receive that finds no other buffer ends with
+// -ENOBUFS, and what it would have received waits in the socket. What the kernel has seen cannot be
+// taken back.
+//
 // The kernel writes into the pool as long as a receive of the group is armed and the group is
 // registered. Freeing it earlier corrupts whatever the memory is used for next, so a registered
 // pool traps when it is destroyed.
@@ -65,6 +70,13 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
     @usableFromInline let entries: UnsafeMutableRawPointer
     @usableFromInline let pool: UnsafeMutableRawPointer
     @usableFromInline var tail: UInt16 = 0
+    /// The tail that the kernel sees.
+    @usableFromInline var shownTail: UInt16 = 0
+
+    /// How many of the buffers that are given back the kernel is not shown, from the next `publish`
+    /// on; at most `count`.
+    public var withheld: UInt16 = 0
+
     private let entriesLength: Int
 
     /// Maps the memory; the kernel knows nothing of it until `register`.
@@ -119,6 +131,8 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
         }
         isRegistered = true
         tail = 0  // the kernel begins at index 0 with every registration
+        shownTail = 0
+        withheld = 0
         for id in 0..<count { giveBack(UInt16(id)) }
         publish()
     }
@@ -159,11 +173,13 @@ public struct BufferRing: ~Copyable, @unchecked Sendable {
         tail &+= 1
     }
 
-    /// Shows the kernel every buffer given back: one release store.
+    /// Shows the kernel every buffer given back but those that are withheld: one release store.
     @inlinable
     public mutating func publish() {
+        guard tail &- shownTail > withheld else { return }
+        shownTail = tail &- withheld
         (entries + 14).assumingMemoryBound(to: Atomic<UInt16>.self).pointee
-            .store(tail, ordering: .releasing)
+            .store(shownTail, ordering: .releasing)
     }
 
     /// Fills the pool with 0xDB, so that a test sees who writes into it later.

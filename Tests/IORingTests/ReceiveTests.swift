@@ -49,6 +49,55 @@ import Testing
         #expect(!ends.isEmpty && ends.allSatisfy { $0 == -ENOBUFS })
     }
 
+    @Test func `withheld buffers are not received into, and nothing is lost meanwhile`() throws {
+        let at = try Receiver(buffers: 8)
+        // The kernel is shown all of them at first.
+        for index in 0..<8 { try #require(at.pair.farSends(numberedFrame(index)) == 0) }
+        #expect(at.ring.armReceive(0, tag: tag(1)))
+        let all = try at.ring.turns(until: 9)
+        at.pool.buffers.withheld = 8
+        for completion in all.dropLast() { _ = try at.pool.take(completion) }
+        var next = 8
+        // Far enough for the tail to wrap.
+        while next < 70_000 {
+            let shown = next / 8 % 7 + 1
+            let frames = Array(next..<next + 8)
+            for index in frames { try #require(at.pair.farSends(numberedFrame(index)) == 0) }
+            at.pool.buffers.withheld = UInt16(8 - shown)
+            at.pool.buffers.publish()
+            #expect(at.ring.armReceive(0, tag: tag(1)))
+            let first = try at.ring.turns(until: shown + 1)
+            try #require(first.compactMap(\.bufferID).count == shown)
+            try #require(first.last?.result == -ENOBUFS)
+            #expect(at.ring.turn().isEmpty, "the other frames wait in the socket")
+
+            at.pool.buffers.withheld = 0
+            at.pool.buffers.publish()
+            #expect(at.ring.armReceive(0, tag: tag(1)))
+            // The last buffer was used, which ends the request as well.
+            let second = try at.ring.turns(until: 8 - shown + 1)
+            at.pool.buffers.withheld = 8
+            let taken = try (first + second).filter { $0.bufferID != nil }
+                .map { number(of: try at.pool.take($0)) }
+            try #require(taken == frames)
+            next += 8
+        }
+    }
+
+    @Test func `a buffer that the kernel was shown is not taken back`() throws {
+        let at = try Receiver(buffers: 4)
+        at.pool.buffers.withheld = 4
+        at.pool.buffers.publish()
+        #expect(at.ring.armReceive(0, tag: tag(1)))
+        for index in 0..<5 { at.pair.farSends(numberedFrame(index)) }
+        let completions = try at.ring.turns(until: 5)
+        #expect(completions.compactMap(\.bufferID).count == 4)
+        #expect(completions.last?.result == -ENOBUFS)
+        for completion in completions.dropLast() { _ = try at.pool.take(completion) }
+        #expect(at.ring.armReceive(0, tag: tag(1)))
+        #expect(try at.ring.turns(until: 1).map(\.result) == [-ENOBUFS], "all are withheld now")
+    }
+
     @Test func `a datagram longer than its buffer tells its real length`() throws {
         let at = try Receiver(buffers: 4, length: 2048)
         #expect(at.ring.armReceive(0, tag: tag(1)))
