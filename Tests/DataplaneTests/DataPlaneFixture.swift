@@ -45,7 +45,8 @@ final class DataPlaneFixture {
 
     func attach(
         _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518,
-        sendBuffer: Int32 = 1 << 20, earlyFrames: [[UInt8]] = []
+        sendBuffer: Int32 = 1 << 20, queueDelay: UInt64 = 5_000_000, pauses: Bool = false,
+        earlyFrames: [[UInt8]] = []
     ) throws {
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
@@ -59,7 +60,8 @@ final class DataPlaneFixture {
             ConnectionSettings(
                 port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
                 frameLengthMax: frameLengthMax, offload: offload, queueBytes: 1 << 18,
-                queueDelayNanoseconds: 5_000_000, earlyFrames: earlyFrames))
+                queueDelayNanoseconds: queueDelay, pausesOnCongestion: pauses,
+                earlyFrames: earlyFrames))
     }
 
     /// Closes the peer's end alone.

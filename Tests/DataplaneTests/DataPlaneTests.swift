@@ -118,6 +118,44 @@ struct DataPlaneTests {
         try fixture.stop()
     }
 
+    @Test(arguments: [1, 2]) func `a peer that pauses is refused in time, and loses nothing`(
+        workers: Int
+    ) throws {
+        let fixture = try Fixture(ports: 2, workers: workers)
+        try fixture.attach(0, sendBuffer: 64 * 1024, pauses: true)
+        // Nothing grows too old in this test.
+        try fixture.attach(1, sendBuffer: 16 * 1024, queueDelay: 1_000_000_000_000)
+        for port in 0..<2 { #expect(fixture.send(Fixture.frame(from: port, to: nil), from: port)) }
+        for port in 0..<2 { #expect(fixture.receive(port) != nil) }
+        var sent = 0
+        try fixture.wait("a refusal that lasts until the pause") {
+            while fixture.send(
+                Fixture.frame(from: 0, to: 1, length: 60 + sent % 1000), from: 0)
+            { sent += 1 }
+            return fixture.plane.counters.block(port: PortID(index: 0))[.pausedPorts] == 1
+        }
+        let waiting = fixture.plane.counters.snapshot(port: PortID(index: 1))[.queuedFrames]
+        #expect(waiting <= 64 || workers > 1, "as many as the port has receive buffers")
+        #expect(sent < 1000, "the peer is told in time")
+
+        // It goes on as the other one reads.
+        var received = 0
+        while received < 5000 {
+            while sent < 5000,
+                fixture.send(
+                    Fixture.frame(from: 0, to: 1, length: 60 + sent % 1000), from: 0)
+            { sent += 1 }
+            let frame = try #require(fixture.receive(1), "\(received) of \(sent)")
+            try #require(frame.count == 60 + received % 1000)
+            received += 1
+        }
+        let counters = fixture.plane.counters.snapshot()
+        #expect(counters.dropped == 0)
+        #expect(counters[.pauses] > 1)
+        try fixture.expectBalance()
+        try fixture.stop()
+    }
+
     @Test func `a stopped data plane leaves no descriptor open`() async {
         // In a process of its own: other tests open descriptors at the same time.
         await #expect(processExitsWith: .success) {

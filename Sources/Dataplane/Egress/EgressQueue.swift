@@ -30,6 +30,8 @@ struct EgressQueue: ~Copyable {
     let capacity: Int
     /// Bytes of the waiting frames, without headers and padding.
     private(set) var byteCount = 0
+    /// Waiting frames that count for their source.
+    private(set) var countedFrames = 0
 
     private let discipline: QueueDiscipline
     /// Bytes before each frame that are not the frame's.
@@ -78,14 +80,21 @@ struct EgressQueue: ~Copyable {
     /// Bytes that they use, with headers and padding.
     var usedBytes: Int { ring.usedBytes }
     var isEmpty: Bool { ring.count == 0 }
+    /// When the oldest frame came.
+    var oldestTime: UInt64? {
+        guard let oldest = ring.oldest else { return nil }
+        return ring.header(oldest).pointee.time
+    }
 
     /// Copies a frame, gathered from its two places, to the end of its flow.
     /// - Parameters:
     ///   - ingress: the port by which it came in.
     ///   - limit: bytes that may be in use afterwards; half the capacity for flooded copies.
+    ///   - count: what to count the frame in for as long as it waits.
     /// - Returns: false when there is no room for it.
     mutating func append(
-        _ frame: cshims_gather, from ingress: PortID, now: UInt64, limit: Int
+        _ frame: cshims_gather, from ingress: PortID, now: UInt64, limit: Int,
+        counting count: WaitingCount? = nil
     ) -> Bool {
         let size = StoredFrame.size(ofFrame: frame.length)
         guard size <= capacity, usedBytes &+ size <= limit || limit >= capacity else {
@@ -96,9 +105,15 @@ struct EgressQueue: ~Copyable {
             guard discipline != .fifo, !isMostOfAll(hash) else { return false }
             makeRoom(for: size)
         }
-        guard let offset = ring.append(frame, flow: 0, now: now) else { return false }
+        guard let offset = ring.append(frame, flow: 0, now: now, counting: count) else {
+            return false
+        }
         hang(offset, hash, from: discipline == .fifo ? 0 : ingress.rawValue)
         byteCount &+= frame.length
+        if let count {
+            count.add()
+            countedFrames &+= 1
+        }
         return true
     }
 
@@ -200,11 +215,13 @@ struct EgressQueue: ~Copyable {
         return nil
     }
 
-    /// Takes out the first frame of a flow that may pass.
+    /// Takes out the first frame of a flow that may pass. One that counts for its source always
+    /// may: the source is held up already, which is what a signal is for.
     private mutating func pass(_ index: UInt16, _ now: UInt64) -> UInt32? {
         guard case .fair(let target) = discipline else { return unhang(index) }
         while flows[index].pointee.first != FrameRing.none {
             let frame = ring.header(flows[index].pointee.first)
+            guard frame.pointee.count == nil else { return unhang(index) }
             let delay = now &- min(now, frame.pointee.time)
             let isSignalled = flows[index].pointee.codel.judge(
                 delay: delay,
@@ -241,6 +258,10 @@ struct EgressQueue: ~Copyable {
     /// Lets go of a frame that hangs nowhere any more.
     private mutating func remove(_ offset: UInt32) {
         byteCount &-= Int(ring.header(offset).pointee.length)
+        if let count = ring.header(offset).pointee.count {
+            count.subtract()
+            countedFrames &-= 1
+        }
         ring.remove(offset)
         if ring.count == 0 { flows.clear() }
     }

@@ -36,6 +36,8 @@ struct StoredFrame {
     var time: UInt64
     var flow: UInt16
     var state: State
+    /// Where it counts as a waiting frame of its source, if it does.
+    var count: WaitingCount?
 
     /// Bytes of the ring that a frame of `length` bytes takes, its header included.
     static func size(ofFrame length: Int) -> Int { headerLength &+ (length &+ 15) & ~15 }
@@ -100,7 +102,9 @@ struct FrameRing: ~Copyable {
 
     /// Copies a frame, gathered from its two places, to the tail.
     /// - Returns: its offset, or `nil` when there is no room; nothing changed then.
-    mutating func append(_ frame: cshims_gather, flow: UInt16, now: UInt64) -> UInt32? {
+    mutating func append(
+        _ frame: cshims_gather, flow: UInt16, now: UInt64, counting count: WaitingCount? = nil
+    ) -> UInt32? {
         let size = StoredFrame.size(ofFrame: frame.length)
         // A tail at the very end leaves no gap, and starts again at offset 0 all the same.
         let isWrapping = tail &+ size > capacity
@@ -117,13 +121,13 @@ struct FrameRing: ~Copyable {
         header(offset).initialize(
             to: StoredFrame(
                 length: UInt32(truncatingIfNeeded: frame.length), next: Self.none, time: now,
-                flow: flow, state: .waiting))
+                flow: flow, state: .waiting, count: count))
         frame.copy(to: payload(offset))
         tail &+= size
         touched = max(touched, tail)
         span &+= size
         usedBytes &+= size
-        count &+= 1
+        self.count &+= 1
         return offset
     }
 

@@ -58,6 +58,8 @@ struct Connection: ~Copyable {
     /// Bytes before each frame on the way to and from the descriptor: the virtio header, or none.
     let prefix: Int
     let queueDelayNanoseconds: UInt64
+    /// The peer waits while its frames do; see Worker+Pause.
+    let pausesOnCongestion: Bool
     let counters: CounterBlock
 
     var buffers: BufferRing
@@ -92,9 +94,14 @@ struct Connection: ~Copyable {
     var lastRefusal: UInt64 = 0
     var retryAt: UInt64 = 0
     var backoffNanoseconds: UInt64 = Connection.backoffMin
+    var standstill = Standstill()
+    /// The receive is not armed as too many frames of the peer wait.
+    var isPaused = false
+    var pausedSince: UInt64 = 0
     var isListedCongested = false
     var isListedForArming = false
     var isListedReadable = false
+    var isListedHeldBack = false
     /// Serial of the settlement that saw a success for this port; see `Worker.settle`.
     var successSerial: UInt64 = 0
 
@@ -141,6 +148,8 @@ struct Connection: ~Copyable {
         sendBuffer = SendBufferLimit(
             least: Self.charge(ofFrame: settings.frameLengthMax) + Self.sendBufferReserve,
             most: settings.sendBuffer ?? Self.grantedSendBuffer(settings))
+        precondition(settings.transport != .tap || !settings.pausesOnCongestion)
+        pausesOnCongestion = settings.pausesOnCongestion
         self.counters = counters
         let lengthMax = settings.offload.ingressLengthMax(maxFrame: settings.frameLengthMax)
         // One byte more than the longest frame shows an oversize frame of a TAP, which cuts

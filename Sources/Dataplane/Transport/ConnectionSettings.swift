@@ -26,6 +26,9 @@ public struct ConnectionSettings: Sendable {
     public var queueSeed: UInt64
     /// Longest time that a frame may wait in the egress queue, in nanoseconds.
     public var queueDelayNanoseconds: UInt64
+    /// Whether the peer waits, at most for that time, while its frames wait in queues of other
+    /// ports. Not for devices, which would drop meanwhile.
+    public var pausesOnCongestion: Bool
     /// Frames that the peer sent during the handshake, oldest first.
     public var earlyFrames: [[UInt8]]
 
@@ -35,7 +38,7 @@ public struct ConnectionSettings: Sendable {
         mtu: Int? = nil, offload: Offload = .none, sendBuffer: Int? = nil,
         queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
         queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
-        earlyFrames: [[UInt8]] = []
+        pausesOnCongestion: Bool = false, earlyFrames: [[UInt8]] = []
     ) {
         self.port = port
         self.transport = transport
@@ -48,6 +51,7 @@ public struct ConnectionSettings: Sendable {
         self.queueDiscipline = queueDiscipline
         self.queueSeed = queueSeed
         self.queueDelayNanoseconds = queueDelayNanoseconds
+        self.pausesOnCongestion = pausesOnCongestion
         self.earlyFrames = earlyFrames
     }
 }

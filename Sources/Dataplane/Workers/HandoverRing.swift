@@ -32,6 +32,8 @@ struct HandoverRecord {
     /// Generation of the egress port when the verdict was made. Of a flood: how many copies it
     /// stands for.
     var generationOrCopies: UInt32
+    /// The frame counts among those of its port that wait.
+    var isCounted = false
 
     static let flood = UInt16.max
     static let skip = UInt16.max - 1
@@ -106,6 +108,16 @@ struct HandoverRing: @unchecked Sendable {
     func publish() {
         // Pairs with the loads in `next` and `isEmpty`.
         sharedTail.pointee.store(producer.pointee.tail, ordering: .releasing)
+    }
+
+    /// Whether more lies in the ring than what is on its way while both workers keep up. Call from
+    /// the producer.
+    var isFilling: Bool {
+        let limit = capacity / 32
+        guard producer.pointee.tail &- producer.pointee.knownHead > limit else { return false }
+        // Pairs with the store in `release`.
+        producer.pointee.knownHead = sharedHead.pointee.load(ordering: .acquiring)
+        return producer.pointee.tail &- producer.pointee.knownHead > limit
     }
 
     /// The next record after those already taken, with the address of its frame, which has its

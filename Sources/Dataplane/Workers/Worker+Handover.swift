@@ -19,11 +19,13 @@ extension Worker where Backend: ~Copyable {
             counters.block(port: egress).add(dropped: .noPeer, 1)
             return
         }
+        let worker = Int(entry.pointee.worker)
         append(
             HandoverRecord(
                 length: UInt32(frame.length), ingress: frame.ingress,
-                egress: UInt16(egress.index), generationOrCopies: entry.pointee.generation),
-            frame.address, to: Int(entry.pointee.worker), copies: 1)
+                egress: UInt16(egress.index), generationOrCopies: entry.pointee.generation,
+                isCounted: shallCount(frame.ingress, to: worker)),
+            frame.address, to: worker, copies: 1)
     }
 
     mutating func append(
@@ -35,6 +37,10 @@ extension Worker where Backend: ~Copyable {
             return
         }
         block.add(.handedOver, copies)
+        if record.isCounted {
+            links.backlog.count(of: record.ingress, at: index).add()
+            holdBack(record.ingress)
+        }
         handedTo |= 1 << UInt64(worker)
     }
 
@@ -77,6 +83,7 @@ extension Worker where Backend: ~Copyable {
         _ record: HandoverRecord, _ frame: UnsafeMutableRawPointer,
         _ table: UnsafePointer<ConnectionTable>
     ) -> UInt64 {
+        if record.isCounted { links.backlog.count(of: record.ingress, at: index).subtract() }
         guard record.egress == HandoverRecord.flood else {
             if let connection = connections[Int(record.egress)],
                 connection.pointee.generation == record.generationOrCopies

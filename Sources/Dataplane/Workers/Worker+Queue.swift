@@ -90,12 +90,15 @@ extension Worker where Backend: ~Copyable {
             return
         }
         let capacity = connection.pointee.queue.capacity
+        let count = waitingCount(of: origin, for: connection)
         let isRoom = connection.pointee.queue.append(
             frame, from: origin.ingress, now: now,
-            limit: origin.isFlooded ? capacity / 2 : capacity)
+            limit: origin.isFlooded ? capacity / 2 : capacity, counting: count)
         if !isRoom {
             connection.pointee.counters.add(
                 dropped: origin.isFlooded ? .floodLimited : .queueFull, 1)
+        } else if count != nil {
+            holdBack(origin.ingress)
         }
         listCongested(connection)
         gaugeQueue(connection)
@@ -107,6 +110,8 @@ extension Worker where Backend: ~Copyable {
         _ connection: UnsafeMutablePointer<Connection>, _ result: Int32
     ) {
         connection.pointee.lastRefusal = now
+        connection.pointee.standstill.noteRefusal(
+            sentFrames: connection.pointee.counters[.sentFrames], now: now)
         connection.pointee.retryAt = now + connection.pointee.backoffNanoseconds
         connection.pointee.backoffNanoseconds = min(
             connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
@@ -202,11 +207,11 @@ extension Worker where Backend: ~Copyable {
 
     /// Nanoseconds until the first congested port is due; nil when none waits.
     func relieveTimeout() -> Int64? {
-        var first: UInt64?
+        var first = lookTime()
         for position in 0..<congested.count {
             let connection = congested[position]
             guard !connection.pointee.queue.isEmpty else { continue }
-            first = min(first ?? .max, connection.pointee.retryAt)
+            first = min(first ?? .max, dueTime(connection))
         }
         guard let first else { return nil }
         return first <= now ? 0 : Int64(first - now)

@@ -65,6 +65,7 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.isOpen = true
         connection.pointee.counters.set(.sendBufferBytes, to: 0)
         connection.pointee.state = .active
+        links.backlog.setPausing(connection.pointee.port, connection.pointee.pausesOnCongestion)
         listForArming(connection)
         post(.activated, connection, errno: 0)
     }
@@ -100,11 +101,12 @@ extension Worker where Backend: ~Copyable {
         }
     }
 
-    /// Arms a connection's receive where it is not armed; false if there was no room for it.
+    /// Arms a connection's receive where it is not armed, nor paused; false if there was no room
+    /// for it.
     mutating func armReceive(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
-        guard connection.pointee.state == .active, !connection.pointee.receiveArmed else {
-            return true
-        }
+        guard connection.pointee.state == .active, !connection.pointee.receiveArmed,
+            !connection.pointee.isPaused
+        else { return true }
         connection.pointee.receiveArmed = backend.armReceive(
             slot: UInt32(connection.pointee.port.index), transport: connection.pointee.transport,
             tag: tag(CompletionKind.receive, connection))
@@ -139,7 +141,7 @@ extension Worker where Backend: ~Copyable {
         (!connection.pointee.isOpen || connection.pointee.cancelSubmitted)
             && !connection.pointee.hasOutstandingRequests
             && !connection.pointee.isListedCongested && !connection.pointee.isListedForArming
-            && !connection.pointee.isListedReadable
+            && !connection.pointee.isListedReadable && !connection.pointee.isListedHeldBack
     }
 
     private mutating func release(_ connection: UnsafeMutablePointer<Connection>) {

@@ -15,7 +15,8 @@
 //                settled: what the kernel refused is copied into the egress port's queue
 //                (Worker+Egress). Only then, when nothing points into them any more, do the
 //                receive buffers go back;
-//   7. relieve   congested ports whose time has come, arm receives that ended;
+//   7. relieve   congested ports whose time has come, ease their sources (Worker+Pause), arm
+//                receives that ended;
 //   8. quiesce   the snapshot is forgotten.
 //
 // The enter of step 6 also brings the completions of the next turn, unless the batch was so large
@@ -104,6 +105,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var retiring: ConnectionList
     /// Devices that may have something to read; the kernel is not asked about them.
     var readable: ConnectionList
+    /// Pausing ports of which frames wait somewhere.
+    var heldBack: ConnectionList
     /// The last turn has taken what had arrived.
     var tookArrivals = false
     /// Copies of one flooded frame by owner; zero between floods.
@@ -152,6 +155,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         arming = ConnectionList(capacity: context.portCapacity)
         retiring = ConnectionList(capacity: context.portCapacity)
         readable = ConnectionList(capacity: context.portCapacity)
+        heldBack = ConnectionList(capacity: context.portCapacity)
     }
 
     deinit {
@@ -188,6 +192,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         giveBuffersBack()
 
         if congested.count > 0 { relieveCongested() }
+        if heldBack.count > 0 { easeSources() }
         if arming.count > 0 { armReceives() }
         if retiring.count > 0 { retireConnections() }
         if handedTo != 0 { announceHandovers() }

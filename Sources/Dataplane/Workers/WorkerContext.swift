@@ -35,6 +35,7 @@ final class WorkerContext: Sendable {
     let gracePeriod: GracePeriod
     let macTable: MACTable
     let counters: CounterTable
+    let backlog: SourceBacklog
     /// Wakes a worker out of its wait.
     let wakes: [Wake]
     /// Set while a worker waits or is about to; who hands something over wakes it then.
@@ -55,6 +56,7 @@ final class WorkerContext: Sendable {
         table = Published(ConnectionTable(version: 0, entries: []))
         gracePeriod = GracePeriod(workerCount: workerCount)
         counters = CounterTable(portCapacity: portCapacity, workerCount: workerCount)
+        backlog = SourceBacklog(workerCount: workerCount, portCapacity: portCapacity)
         var wakes: [Wake] = []
         for _ in 0..<workerCount { wakes.append(try Wake()) }
         self.wakes = wakes
@@ -73,6 +75,7 @@ final class WorkerContext: Sendable {
         table.deallocate()
         gracePeriod.deallocate()
         counters.deallocate()
+        backlog.deallocate()
         macTable.deallocate()
         for flag in sleeping + stopping { flag.deallocate() }
         for case let ring? in handovers { ring.deallocate() }

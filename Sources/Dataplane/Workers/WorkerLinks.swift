@@ -13,6 +13,7 @@ struct WorkerLinks: ~Copyable {
     let busyPollNanoseconds: UInt64
     let table: Published<ConnectionTable>
     let gracePeriod: GracePeriod
+    let backlog: SourceBacklog
     /// Set when this worker shall end.
     let stopping: SharedFlag
     /// Set while this worker waits or is about to.
@@ -31,6 +32,7 @@ struct WorkerLinks: ~Copyable {
         busyPollNanoseconds = context.busyPollNanoseconds
         table = context.table
         gracePeriod = context.gracePeriod
+        backlog = context.backlog
         stopping = context.stopping[index]
         isWaiting = context.sleeping[index]
         incoming = .allocate(capacity: count)

@@ -28,6 +28,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case sendBufferBytes
     /// Frames that were marked in the egress queue, for their flow to slow down.
     case ecnMarks
+    /// Times that the port was paused.
+    case pauses
+    /// Time for which it was, up to the end of the last pause, in nanoseconds.
+    case pausedNanoseconds
+    /// Gauge: 1 while the port is paused.
+    case pausedPorts
     /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere,
     /// in the same tick, or is pinned.
     case macMovesDamped
@@ -64,6 +70,9 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .queueHighWaterBytes: "queue_high_water_bytes"
         case .sendBufferBytes: "send_buffer_bytes"
         case .ecnMarks: "ecn_marks"
+        case .pauses: "pauses"
+        case .pausedNanoseconds: "paused_nanoseconds"
+        case .pausedPorts: "paused_ports"
         case .macMovesDamped: "mac_moves_damped"
         case .macTableFull: "mac_table_full"
         case .staleCompletions: "stale_completions"

@@ -34,7 +34,7 @@ enum QueueFixture {
     /// Appends a frame in two pieces, its headers and its payload, as a segment comes.
     static func append(
         _ bytes: [UInt8], to queue: inout EgressQueue, from ingress: Int = 0, now: UInt64 = 0,
-        limit: Int = .max
+        limit: Int = .max, counting count: WaitingCount? = nil
     ) -> Bool {
         bytes.withUnsafeBytes { memory in
             guard let start = memory.baseAddress else { return false }
@@ -42,7 +42,8 @@ enum QueueFixture {
             let frame = cshims_gather(
                 head: cshims_slice(address: start, length: UInt64(split)),
                 body: cshims_slice(address: start + split, length: UInt64(bytes.count - split)))
-            return queue.append(frame, from: PortID(index: ingress), now: now, limit: limit)
+            return queue.append(
+                frame, from: PortID(index: ingress), now: now, limit: limit, counting: count)
         }
     }
 

@@ -95,6 +95,9 @@ final class SimulatedKernel {
         self.peers = peers
     }
 
+    /// Forgets the last wait, so that the next one to be seen is new.
+    func forgetWait() { lastWait = .none }
+
     func note(_ text: String) { fault = fault ?? text }
 
     /// Whether an `enter` would bring something.

@@ -13,6 +13,8 @@ struct PortShape {
     var frameLengthMax = 1518
     /// Longest payload of a segment made for the peer; nil: what `frameLengthMax` leaves.
     var mtu: Int?
+    /// The peer waits while its frames do.
+    var pauses = false
 
     /// Frames with a virtio header are a TAP device's.
     var transport: TransportKind { offload.hasHeader ? .tap : .unixgram }
@@ -79,8 +81,8 @@ class SimulatedPeer {
     /// Bounds the queue, in the same bytes.
     func bound(to bytes: Int) { capacity = max(1, bytes / Connection.charge(ofFrame: 1000)) }
 
-    /// Reads everything that waits.
-    func read() { queued = 0 }
+    /// Reads what waits, `count` frames at most.
+    func read(_ count: Int = .max) { queued = max(0, queued - min(count, queued)) }
 
     /// Takes a frame, with what stands before it, as the kernel would: 0 or -errno.
     func offer(_ bytes: [UInt8]) -> Int32 {

@@ -110,6 +110,7 @@ final class SimulatedSwitch {
     func isCareful(_ port: Int) -> Bool { connections[port]?.pointee.pace == .careful }
     func isPolled(_ port: Int) -> Bool { connections[port]?.pointee.pollArmed == true }
     func usedBytes(_ port: Int) -> Int { connections[port]?.pointee.queue.usedBytes ?? 0 }
+    func isPaused(_ port: Int) -> Bool { connections[port]?.pointee.isPaused == true }
     func lastRefusal(_ port: Int) -> UInt64 { connections[port]?.pointee.lastRefusal ?? 0 }
     func isAttached(_ port: Int) -> Bool { entries[port].isAttached }
 
@@ -130,7 +131,7 @@ final class SimulatedSwitch {
                 ? 0 : peers[port].capacity * Connection.charge(ofFrame: 1000),
             queueBytes: options.queueBytes, queueDiscipline: options.queueDiscipline,
             queueSeed: options.seed, queueDelayNanoseconds: options.queueDelay,
-            earlyFrames: earlyFrames)
+            pausesOnCongestion: shape.pauses, earlyFrames: earlyFrames)
         let connection = UnsafeMutablePointer<Connection>.allocate(capacity: 1)
         connection.initialize(
             to: try Connection(
@@ -291,6 +292,29 @@ final class SimulatedSwitch {
             if connection.pointee.carefulCount > 0 {
                 faults.append("frames for port \(connection.pointee.port) outlived their turn")
             }
+            checkPause(connection)
+        }
+        // With several workers some may be in a ring between two.
+        guard options.workers == 1 else { return }
+        let counted = connections.reduce(0) { $0 + ($1?.pointee.queue.countedFrames ?? 0) }
+        let waiting = (0..<options.ports).reduce(0) {
+            $0 + context.backlog.frames(of: PortID(index: $1))
+        }
+        if counted != waiting { faults.append("\(counted) counted frames wait, not \(waiting)") }
+    }
+
+    private func checkPause(_ connection: UnsafeMutablePointer<Connection>) {
+        let port = connection.pointee.port
+        let waiting = context.backlog.frames(of: port)
+        if waiting < 0 { faults.append("\(waiting) frames of port \(port) wait") }
+        let isShown = context.counters.block(port: port)[.pausedPorts] == 1
+        if connection.pointee.isPaused != isShown {
+            faults.append("port \(port) is shown as paused: \(isShown)")
+        }
+        guard connection.pointee.isPaused else { return }
+        if connection.pointee.receiveArmed { faults.append("port \(port) is paused and receives") }
+        if waiting == 0, options.workers == 1 {
+            faults.append("port \(port) is paused for nothing")
         }
     }
 
@@ -342,6 +366,12 @@ final class SimulatedSwitch {
             connections.allSatisfy { $0 == nil }, "seed \(options.seed): a port was not retired",
             sourceLocation: sourceLocation)
         #expect(tables.isEmpty, "seed \(options.seed)", sourceLocation: sourceLocation)
+        for port in 0..<options.ports {
+            #expect(
+                context.backlog.frames(of: PortID(index: port)) == 0, "seed \(options.seed)",
+                sourceLocation: sourceLocation)
+            #expect(counters(port)[.pausedPorts] == 0, sourceLocation: sourceLocation)
+        }
         expectSound(sourceLocation: sourceLocation)
         #expect(
             context.counters.snapshot()[.queuedFrames] == 0, sourceLocation: sourceLocation)

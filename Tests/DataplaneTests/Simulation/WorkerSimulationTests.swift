@@ -28,12 +28,16 @@ import Testing
             options.seed = seed
             options.workers = workers
             options.ports = ports
-            options.queueBytes = [512, 4096, 16_384].randomElement(using: &generator) ?? 4096
+            options.queueBytes =
+                [512, 4096, 16_384, 65_536].randomElement(using: &generator) ?? 4096
             options.queueDiscipline =
                 Bool.random(using: &generator) ? .fifo : .fair(target: 100_000)
             options.peerCapacity = Int.random(in: 1...40, using: &generator)
             options.handoverBytes =
                 [4096, 65_536].randomElement(using: &generator) ?? 4096
+            for _ in 0..<ports {
+                options.shapes.append(PortShape(pauses: Bool.random(using: &generator)))
+            }
             simulation = try SimulatedSwitch(options)
             for kernel in simulation.kernels {
                 kernel.endingRate = UInt64.random(in: 0...20, using: &generator)
