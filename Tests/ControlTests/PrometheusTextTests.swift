@@ -27,6 +27,19 @@ struct PrometheusTextTests {
         }
     }
 
+    @Test func `only ports that pause have samples of it`() {
+        var report = StatusReport.sample()
+        report.ports[0].pause = PauseStatus(isPaused: true, count: 12, seconds: 0.5)
+        let samples = PrometheusText.render(report).split(separator: "\n")
+            .filter { $0.hasPrefix("ringswitch_port_pause") }
+        #expect(
+            samples == [
+                #"ringswitch_port_paused{port="vm1"} 1"#,
+                #"ringswitch_port_pauses_total{port="vm1"} 12"#,
+                #"ringswitch_port_paused_seconds_total{port="vm1"} 0.5"#,
+            ])
+    }
+
     @Test func `label values are escaped`() {
         #expect(PrometheusText.labelEscaped("a\\b\"c\nd") == #"a\\b\"c\nd"#)
         var report = StatusReport.sample()
@@ -55,7 +68,7 @@ struct PrometheusTextTests {
                 _ = try #require(Double(words.last ?? ""))
             }
         }
-        #expect(announced.count == 26)
+        #expect(announced.count == 29)
     }
 
     @Test func `the text ends with a line break`() {

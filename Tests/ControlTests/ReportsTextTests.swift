@@ -37,6 +37,25 @@ struct ReportsTextTests {
                 """#)
     }
 
+    @Test func `ports that pause say how often they did, once they have`() {
+        var report = StatusReport.sample()
+        report.ports[1].pause = PauseStatus()
+        #expect(StatusText.lines(for: report) == StatusText.lines(for: .sample()))
+        report.ports[0].pause = PauseStatus(isPaused: true, count: 12, seconds: 0.0123)
+        report.ports[1].pause = PauseStatus(count: 1, seconds: 3.21)
+        #expect(
+            StatusText.lines(for: report).joined(separator: "\n").contains(
+                """
+                (queue_full: The egress queue had no room.)
+
+                Peers that had to wait for others:
+                  vm1    12 times, 12.3 ms in all, paused now
+                  spare  1 time, 3.2 s in all
+
+                Last errors:
+                """))
+    }
+
     @Test func `frames that segmentation added are named where there are any`() {
         var report = StatusReport.sample()
         report.totals.segmentCopies = 44

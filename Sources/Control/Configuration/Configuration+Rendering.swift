@@ -87,6 +87,7 @@ extension PortSettings {
             group = socket.group
             allowUIDs = socket.allowUIDs
             sendBuffer = socket.sendBuffer
+            onCongestion = socket.onCongestion
         case .tap(let tap):
             device = tap.device
             netns = tap.netns
@@ -114,7 +115,7 @@ extension PortConfiguration {
                 Unixgram(
                     path: settings.path!, mode: settings.mode!, owner: settings.owner,
                     group: settings.group, allowUIDs: settings.allowUIDs!,
-                    sendBuffer: settings.sendBuffer!))
+                    sendBuffer: settings.sendBuffer!, onCongestion: settings.onCongestion!))
         case .tap:
             kind = .tap(
                 TAP(

@@ -58,6 +58,14 @@ public enum QueueOrder: String, CaseIterable, Sendable {
     case fifo
 }
 
+/// What becomes of frames that came in by a port and find their egress port congested.
+public enum CongestionResponse: String, CaseIterable, Sendable {
+    /// They wait in its queue, and are dropped where that has no room or they grow too old.
+    case drop
+    /// So they do, but while they wait the port's own peer has to wait as well.
+    case pause
+}
+
 /// One port as configured: what every port has, and what its kind adds.
 public struct PortConfiguration: Equatable, Sendable {
     /// Unique name of the port.
@@ -105,6 +113,8 @@ public struct PortConfiguration: Equatable, Sendable {
         ///
         /// SO_SNDBUF doubles what it is given (socket(7)), so half of this is what to set.
         public var sendBuffer: Int
+        /// What becomes of the peer's frames at a congested port.
+        public var onCongestion: CongestionResponse
     }
 
     /// What only a `tap` port has.

@@ -25,6 +25,8 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     let name: String
     /// Type of port that the key belongs to; `nil` for every type, and for keys of `[switch]`.
     let portType: PortType?
+    /// Why no port of another type has the key, where that is not plain.
+    let reason: String?
     /// Whether `[port_defaults]` may have the key.
     let mayBeDefault: Bool
     let effect: Effect
@@ -45,11 +47,12 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     init<Value>(
         _ name: String, _ property: any WritableKeyPath<Settings, Value?> & Sendable,
         _ codec: ValueCodec<Value>, default defaultValue: Default<Value>,
-        only portType: PortType? = nil, mayBeDefault: Bool = true, effect: Effect = .reload,
-        _ meaning: String
+        only portType: PortType? = nil, because reason: String? = nil, mayBeDefault: Bool = true,
+        effect: Effect = .reload, _ meaning: String
     ) {
         self.name = name
         self.portType = portType
+        self.reason = reason
         self.mayBeDefault = mayBeDefault
         self.effect = effect
         self.meaning = meaning
@@ -106,6 +109,7 @@ struct PortSettings: Sendable {
     var group: UInt32?
     var allowUIDs: [UInt32]?
     var sendBuffer: Int?
+    var onCongestion: CongestionResponse?
     var device: String?
     var netns: String?
     var addresses: [InterfaceAddress]?

@@ -111,6 +111,14 @@ enum ConfigurationSchema {
             only: .unixgram,
             "Memory of the kernel for frames on their way to the peer: at least `max_frame` + "
                 + "8KiB. A frame of 1514 bytes is charged 2304."),
+        .init(
+            "on_congestion", \.onCongestion, .congestionResponse, default: .value(.drop),
+            only: .unixgram,
+            because: "a device holds nobody back and drops what is not read, so it is always read",
+            "What happens when frames of this port's peer wait for a port that does not take them. "
+                + "`drop`: what grows too old or finds no room is lost. `pause`: meanwhile the "
+                + "peer has to wait, for that port's `queue_delay` at most. For QEMU; **never for "
+                + "libkrun, which loses a descriptor for good each time it has to wait**."),
     ]
 
     private static let tapKeys: [ConfigurationKey<PortSettings>] = [

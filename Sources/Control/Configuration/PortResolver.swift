@@ -71,11 +71,14 @@ struct PortResolver {
     private mutating func checkKind(_ port: PortTable) {
         guard let type = port.type else { return }
         for (name, node) in port.own.given.sorted(by: { $0.key < $1.key }) {
-            guard let wanted = ConfigurationSchema.portKey(name)?.portType, wanted != type
+            guard let key = ConfigurationSchema.portKey(name), let wanted = key.portType,
+                wanted != type
             else { continue }
+            let reason = key.reason.map { ": \($0)" } ?? ""
             report(
                 ConfigurationProblem(
-                    node, "is a key of \(wanted.rawValue) ports, not of \(type.rawValue) ports"),
+                    node,
+                    "is a key of \(wanted.rawValue) ports, not of \(type.rawValue) ports\(reason)"),
                 port)
         }
     }

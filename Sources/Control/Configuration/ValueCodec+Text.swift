@@ -89,6 +89,11 @@ extension ValueCodec where Value == QueueOrder {
     static var queueOrder: Self { choice("an order", \.rawValue) }
 }
 
+extension ValueCodec where Value == CongestionResponse {
+    /// What becomes of frames at a congested port.
+    static var congestionResponse: Self { choice("a response to congestion", \.rawValue) }
+}
+
 extension ValueCodec where Value == UInt32 {
     /// Permission bits, in octal.
     static var mode: Self {

@@ -34,6 +34,13 @@ enum HumanUnits {
         return "\(whole)s"
     }
 
+    /// A shorter time: `0.4 ms`, `12.3 ms`, `4.5 s`; from a minute on as `span`.
+    static func duration(seconds: Double) -> String {
+        if seconds >= 60 { return span(seconds: seconds) }
+        return seconds < 1
+            ? String(format: "%.1f ms", seconds * 1000) : String(format: "%.1f s", seconds)
+    }
+
     private static func scaled(_ value: Double, by step: Double, _ units: [String]) -> String {
         var (scaled, unit) = (value, 0)
         // 0.05 below the step, the rounded figure would already read "1000.0".

@@ -14,7 +14,7 @@ public enum PrometheusText {
     /// The whole exposition; ends with a line break.
     public static func render(_ report: StatusReport) -> String {
         let families =
-            switchFamilies(report) + portFamilies(report.ports)
+            switchFamilies(report) + portFamilies(report.ports) + pauseFamilies(report.ports)
             + workerFamilies(report.workers)
         return families.map(\.text).joined()
     }
@@ -117,6 +117,26 @@ public enum PrometheusText {
             },
             family("send_buffer_bytes", .gauge, "Effective SO_SNDBUF of the port's socket.") {
                 $0.effectiveSendBuffer.map { UInt64(max(0, $0)) }
+            },
+        ]
+    }
+
+    /// Of ports that pause alone.
+    private static func pauseFamilies(_ ports: [PortStatus]) -> [Family] {
+        func family(
+            _ name: String, _ kind: Family.Kind, _ help: String, _ value: (PauseStatus) -> String
+        ) -> Family {
+            Family(
+                "ringswitch_port_" + name, kind, help,
+                ports.compactMap { port in port.pause.map { ([("port", port.name)], value($0)) } })
+        }
+        return [
+            family("paused", .gauge, "1 while the peer has to wait for another port, else 0.") {
+                $0.isPaused ? "1" : "0"
+            },
+            family("pauses_total", .counter, "Times that the peer had to wait.") { "\($0.count)" },
+            family("paused_seconds_total", .counter, "Time for which it had to, pauses over.") {
+                "\($0.seconds)"
             },
         ]
     }

@@ -148,6 +148,8 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var counters: PortCounters
     /// What waits to leave by the port.
     public var queue: QueueStatus
+    /// How often the peer had to wait; `nil` where it never has to (`on_congestion = "drop"`).
+    public var pause: PauseStatus?
     /// Frames that the host sent faster than the switch read them, dropped by the device: the
     /// switch has never seen them, so they are in no sum. `nil` for sockets.
     public var deviceQueueFull: UInt64?
@@ -160,7 +162,7 @@ public struct PortStatus: Codable, Sendable, Equatable {
         since: Date, path: String? = nil, device: String? = nil, worker: Int = 0, maxFrame: Int,
         effectiveSendBuffer: Int? = nil,
         peer: PeerStatus? = nil, counters: PortCounters = PortCounters(),
-        queue: QueueStatus = QueueStatus(), lastError: String? = nil
+        queue: QueueStatus = QueueStatus(), pause: PauseStatus? = nil, lastError: String? = nil
     ) {
         self.name = name
         self.index = index
@@ -176,6 +178,7 @@ public struct PortStatus: Codable, Sendable, Equatable {
         self.peer = peer
         self.counters = counters
         self.queue = queue
+        self.pause = pause
         self.lastError = lastError
     }
 }
@@ -270,6 +273,23 @@ public struct QueueStatus: Codable, Sendable, Equatable {
         self.highWaterBytes = highWaterBytes
         self.order = order
         self.marks = marks
+    }
+}
+
+/// What a port's peer had to wait for others, since the port was configured.
+public struct PauseStatus: Codable, Sendable, Equatable {
+    /// Whether it has to wait now.
+    public var isPaused: Bool
+    /// How often it had to.
+    public var count: UInt64
+    /// For how long in all, pauses that are over.
+    public var seconds: Double
+
+    /// Pauses; none when everything is left out.
+    public init(isPaused: Bool = false, count: UInt64 = 0, seconds: Double = 0) {
+        self.isPaused = isPaused
+        self.count = count
+        self.seconds = seconds
     }
 }
 

@@ -25,8 +25,9 @@ public enum StatusText {
         } else {
             lines += counterTable(report)
         }
-        for section in [sockets(report), drops(report), errors(report), warnings(report)]
-        where !section.isEmpty {
+        for section in [
+            sockets(report), drops(report), pauses(report), errors(report), warnings(report),
+        ] where !section.isEmpty {
             lines.append("")
             lines += section
         }
@@ -200,6 +201,17 @@ public enum StatusText {
         return lines
             + DropReason.allCases.filter { occurred.contains($0.name) }
             .map { "  (\($0.name): \($0.summary))" }
+    }
+
+    private static func pauses(_ report: StatusReport) -> [String] {
+        section(
+            "Peers that had to wait for others:",
+            report.ports.compactMap { port in
+                guard let pause = port.pause, pause.count > 0 else { return nil }
+                let times = "\(HumanUnits.count(pause.count)) time\(pause.count == 1 ? "" : "s")"
+                let sum = "\(HumanUnits.duration(seconds: pause.seconds)) in all"
+                return (port.name, "\(times), \(sum)\(pause.isPaused ? ", paused now" : "")")
+            })
     }
 
     private static func errors(_ report: StatusReport) -> [String] {

@@ -101,7 +101,11 @@ extension Switch {
             queue: QueueStatus(
                 frames: sum[.queuedFrames], bytes: sum[.queuedBytes],
                 highWaterBytes: sum[.queueHighWaterBytes],
-                order: port.configuration.queue.rawValue, marks: since(.ecnMarks)))
+                order: port.configuration.queue.rawValue, marks: since(.ecnMarks)),
+            pause: port.configuration.pausesOnCongestion
+                ? PauseStatus(
+                    isPaused: sum[.pausedPorts] > 0, count: since(.pauses),
+                    seconds: Double(since(.pausedNanoseconds)) / 1e9) : nil)
         port.describe(into: &status)
         if status.effectiveSendBuffer != nil, sum[.sendBufferBytes] > 0 {
             status.effectiveSendBuffer = Int(sum[.sendBufferBytes])

@@ -136,6 +136,7 @@ final class UnixgramPort: ManagedPort {
                     queueBytes: configuration.queueBytes,
                     queueDiscipline: configuration.queueDiscipline,
                     queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
+                    pausesOnCongestion: configuration.pausesOnCongestion,
                     earlyFrames: attachment.frames))
             stage = .attached(attachment.peer, generation: generation)
         } catch {
@@ -148,6 +149,9 @@ final class UnixgramPort: ManagedPort {
         }
         effectiveSendBuffer = attachment.effectiveSendBuffer
         peerWarnings = attachment.warnings
+        if attachment.usedMagic, configuration.pausesOnCongestion {
+            peerWarnings.append(.pausedLibkrun)
+        }
         watch(attachment.peer)
     }
 

@@ -202,6 +202,20 @@ extension BrokenConfiguration {
             frames of max_frame 65550; allowed: 0 or at least 131100
             """#),
         .inUnixgramPort(
+            "a response to congestion that there is not",
+            #"on_congestion = "pauses""#,
+            #"""
+            lan.toml:4: port[1].on_congestion (port "vm1"): "pauses" is not a response to \#
+            congestion; allowed: "drop" or "pause"; did you mean "pause"?
+            """#),
+        .inUnixgramPort(
+            "a response to congestion that is a boolean",
+            "on_congestion = true",
+            #"""
+            lan.toml:4: port[1].on_congestion (port "vm1"): must be a string, not the boolean \#
+            true; allowed: "drop" or "pause"
+            """#),
+        .inUnixgramPort(
             "a key of a TAP port",
             "mtu = 9000",
             #"""

@@ -45,6 +45,7 @@ import Testing
         offload = "raw"
         max_frame = 65000
         send_buffer = "16MB"
+        on_congestion = "pause"
         queue_bytes = 0
 
         [[port]]
@@ -85,7 +86,7 @@ import Testing
         #expect(port.queueDelayNanoseconds == 50_000_000)
         let socket = PortConfiguration.Unixgram(
             path: "/run/ringswitch/vm1.sock", mode: 0o660, owner: nil, group: nil, allowUIDs: [],
-            sendBuffer: 4 << 20)
+            sendBuffer: 4 << 20, onCongestion: .drop)
         #expect(port.kind == .unixgram(socket))
     }
 
@@ -119,7 +120,8 @@ import Testing
         #expect(vm.queueDelayNanoseconds == 500_000)
         let socket = PortConfiguration.Unixgram(
             path: "/tmp/\"vm\" 2/é.sock", mode: 0o600, owner: 0,
-            group: 4_294_967_294, allowUIDs: [0, 4_000_000_000], sendBuffer: 16_000_000)
+            group: 4_294_967_294, allowUIDs: [0, 4_000_000_000], sendBuffer: 16_000_000,
+            onCongestion: .pause)
         #expect(vm.kind == .unixgram(socket))
         let host = configuration.ports[2]
         #expect(host.offload == .none)
@@ -296,6 +298,7 @@ import Testing
                 mode = "0660"
                 allow_uids = []
                 send_buffer = "4MiB"
+                on_congestion = "drop"
 
                 [[port]]
                 name = "host"
