@@ -19,6 +19,7 @@ struct RingswitchCommand: ParsableCommand {
               ringswitch check --config lan.toml   what the file means, or its errors
               ringswitch status --watch            rates, queues, drops, every second
               ringswitch macs --port vm1           what was learned on a port
+              ringswitch events                    what happens, as lines of JSON
               ringswitch reload                    apply the changed file
               ringswitch attach /run/ringswitch/vm1.sock --address 10.0.0.2/24 -- bash
               curl --unix-socket /run/ringswitch/control.sock http://ringswitch/metrics
@@ -33,7 +34,7 @@ struct RingswitchCommand: ParsableCommand {
               $XDG_RUNTIME_DIR/ringswitch/, else /tmp/ringswitch-UID/
                   Runtime directory of users.
               control.sock in the runtime directory
-                  HTTP for status, macs, reload and metrics; private to the user.
+                  HTTP for all commands, and metrics; private to the user.
               lock in the runtime directory
                   Held by the switch that uses the directory.
 
@@ -50,6 +51,6 @@ struct RingswitchCommand: ParsableCommand {
         version: "ringswitch \(Version.current)",
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, MACsCommand.self,
-            ReloadCommand.self, AttachCommand.self, DemoCommand.self,
+            EventsCommand.self, ReloadCommand.self, AttachCommand.self, DemoCommand.self,
         ])
 }

@@ -134,4 +134,7 @@ private struct NamedSwitch: SwitchInterface {
     func macs(port: String?) -> MACReport { MACReport(entries: []) }
     func flushMACs(port: String?) -> Int { 0 }
     func reload() -> ReloadReport { ReloadReport() }
+    func events(of kinds: Set<SwitchEvent.Kind>) throws(ControlError) -> EventReader {
+        throw ControlError(.conflict, "no events")
+    }
 }

@@ -10,6 +10,8 @@ import Logging
 /// Answers like a switch with the ports `vm1` and `host`, and remembers what it was asked.
 actor StubSwitch: SwitchInterface {
     private(set) var flushes: [String?] = []
+    /// Publishes to those who follow the switch.
+    nonisolated let hub = EventHub()
     private var reloadResult: Result<ReloadReport, ControlError>
 
     init(reload: Result<ReloadReport, ControlError> = .success(ReloadReport(unchanged: ["vm1"]))) {
@@ -30,6 +32,10 @@ actor StubSwitch: SwitchInterface {
     }
 
     func reload() throws(ControlError) -> ReloadReport { try reloadResult.get() }
+
+    func events(of kinds: Set<SwitchEvent.Kind>) throws(ControlError) -> EventReader {
+        try hub.open(kinds, first: .ready(name: "lan0"))
+    }
 
     private func check(_ port: String?) throws(ControlError) {
         guard let port, !["vm1", "host", "a&b=ü/%"].contains(port) else { return }

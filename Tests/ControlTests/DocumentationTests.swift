@@ -73,9 +73,20 @@ private enum Readme {
         }
     }
 
+    @Test func `the README lists every type of event with its fields`() throws {
+        let expected = SwitchEvent.Kind.allCases.map { kind in
+            "| `\(kind.rawValue)` | "
+                + kind.fields.map { "`\($0)`" }.joined(separator: ", ") + " | \(kind.summary) |"
+        }.joined(separator: "\n")
+        #expect(try Readme.text().contains(expected), "put in:\n\(expected)")
+    }
+
     @Test func `the README lists every route of the control socket that one may call`() throws {
         let text = try Readme.text()
-        for route in ["GET /status", "GET /macs", "POST /macs/flush", "POST /reload", "/metrics"] {
+        for route in [
+            "GET /status", "GET /macs", "POST /macs/flush", "POST /reload", "GET /events",
+            "/metrics",
+        ] {
             #expect(text.contains(route), "\(route)")
         }
     }
@@ -96,7 +107,9 @@ private enum Readme {
     func `the README gives the program no option that it does not know`()
         throws
     {
-        let commands = ["run", "check", "status", "macs list", "reload", "attach", "demo"]
+        let commands = [
+            "run", "check", "status", "macs list", "events", "reload", "attach", "demo",
+        ]
         let help = try commands.map {
             try BuiltProgram.output(of: ["help"] + $0.split(separator: " ").map(String.init))
         }.joined()

@@ -54,10 +54,17 @@ public struct ControlClient: Sendable {
     }
 
     private static func target(_ path: String, port: String?) -> String {
-        guard let port else { return path }
+        target(path, port.map { [("port", $0)] } ?? [])
+    }
+
+    /// `path` with a query of these parameters.
+    static func target(_ path: String, _ parameters: [(name: String, value: String)]) -> String {
         let plain = CharacterSet(
             charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-        return path + "?port=" + (port.addingPercentEncoding(withAllowedCharacters: plain) ?? "")
+        let pairs = parameters.map { name, value in
+            name + "=" + (value.addingPercentEncoding(withAllowedCharacters: plain) ?? "")
+        }
+        return pairs.isEmpty ? path : path + "?" + pairs.joined(separator: "&")
     }
 
     // MARK: One exchange
@@ -66,16 +73,23 @@ public struct ControlClient: Sendable {
     private func request(
         _ method: String, _ target: String, silenceSecondsMax: Int = silenceSecondsMax
     ) throws(ControlClientError) -> Data {
+        var reply = Data()
+        try exchange(method, target, silenceSecondsMax) { reply += $0 }
+        return try bodyOfSuccess(reply)
+    }
+
+    /// Sends one request and passes what comes back to `receive`, until the switch closes.
+    func exchange(
+        _ method: String, _ target: String, _ silenceSecondsMax: Int,
+        _ receive: (Data) throws -> Void
+    ) throws(ControlClientError) {
         guard let address = ControlSocketAddress(path: socketPath) else {
             throw .pathTooLong(socketPath)
         }
+        let request =
+            "\(method) \(target) HTTP/1.1\r\nHost: ringswitch\r\nConnection: close\r\n\r\n"
         do {
-            let reply = try exchange(
-                with: address, silenceSecondsMax,
-                Data(
-                    "\(method) \(target) HTTP/1.1\r\nHost: ringswitch\r\nConnection: close\r\n\r\n"
-                        .utf8))
-            return try bodyOfSuccess(reply)
+            try exchange(with: address, silenceSecondsMax, Data(request.utf8), receive)
         } catch let error as ControlClientError {
             throw error
         } catch SocketError.blocked {
@@ -89,8 +103,9 @@ public struct ControlClient: Sendable {
 
     /// Connects, sends `request` and reads until the switch closes.
     private func exchange(
-        with address: ControlSocketAddress, _ silenceSecondsMax: Int, _ request: Data
-    ) throws -> Data {
+        with address: ControlSocketAddress, _ silenceSecondsMax: Int, _ request: Data,
+        _ receive: (Data) throws -> Void
+    ) throws {
         let socket = try Socket(domain: AF_UNIX, type: .stream)
         defer { try? socket.close() }
         // SO_SNDTIMEO bounds connect(2) too, which waits while the listener's queue is full.
@@ -107,13 +122,14 @@ public struct ControlClient: Sendable {
         while sent < request.endIndex {
             sent = try Self.retryingInterrupts { try socket.write(request, from: sent) }
         }
-        var reply = Data()
-        do {
-            while true {
-                reply += try Self.retryingInterrupts { try socket.read(atMost: 65_536) }
+        while true {
+            let bytes: [UInt8]
+            do {
+                bytes = try Self.retryingInterrupts { try socket.read(atMost: 65_536) }
+            } catch SocketError.disconnected {
+                return
             }
-        } catch SocketError.disconnected {
-            return reply
+            try receive(Data(bytes))
         }
     }
 
@@ -130,7 +146,7 @@ public struct ControlClient: Sendable {
 
     // MARK: Reading the reply
 
-    private func bodyOfSuccess(_ reply: Data) throws(ControlClientError) -> Data {
+    func bodyOfSuccess(_ reply: Data) throws(ControlClientError) -> Data {
         guard let headEnd = reply.range(of: Data("\r\n\r\n".utf8)) else {
             throw .malformedReply(
                 socketPath, reply.isEmpty ? "the connection was closed" : "no HTTP header")

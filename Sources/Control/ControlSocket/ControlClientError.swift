@@ -14,6 +14,8 @@ public enum ControlClientError: Error, Sendable, Equatable, CustomStringConverti
     case stale(String)
     /// A switch that accepted and said nothing.
     case notResponding(String, seconds: Int)
+    /// A switch that was followed and has gone without a word.
+    case connectionLost(String)
     /// The path does not fit into a socket address.
     case pathTooLong(String)
     /// What answered does not speak as a switch does.
@@ -54,6 +56,8 @@ public enum ControlClientError: Error, Sendable, Equatable, CustomStringConverti
                 + " start one with: ringswitch run"
         case .notResponding(let path, let seconds):
             return "the switch at \(path) does not respond within \(seconds) s"
+        case .connectionLost(let path):
+            return "the switch at \(path) has gone without a word"
         case .pathTooLong(let path):
             return "\(path): a socket path has 1 to \(ControlSocketAddress.pathLengthMax) bytes,"
                 + " this one has \(path.utf8.count)"

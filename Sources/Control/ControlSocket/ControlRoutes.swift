@@ -5,6 +5,7 @@
 //   GET  /macs[?port=P]        MACReport
 //   POST /macs/flush[?port=P]  FlushReport
 //   POST /reload               ReloadReport
+//   GET  /events[?type=T]...   SwitchEvent, one a line, until the reader or the switch leaves
 //   GET  /metrics              Prometheus text 0.0.4
 //
 // JSON but for the first and the last. Failures are {"error": {"code", "messages"}} with a fitting
@@ -46,6 +47,8 @@ struct ControlRoutes: HTTPHandler {
             let port = try portParameter(of: request)
             let report = FlushReport(flushed: try await service.flushMACs(port: port))
             return try json(report)
+        case ("/events", .GET):
+            return EventBody(reader: try await service.events(of: kinds(of: request))).response
         case ("/reload", .POST):
             try refuseParameters(of: request)
             return try json(await service.reload())
@@ -57,7 +60,7 @@ struct ControlRoutes: HTTPHandler {
     /// Methods of each path, for the answer to a request with another one.
     private static let methods = [
         "/": "GET", "/status": "GET", "/metrics": "GET", "/macs": "GET", "/macs/flush": "POST",
-        "/reload": "POST",
+        "/reload": "POST", "/events": "GET",
     ]
 
     private static let overview = """
@@ -67,6 +70,7 @@ struct ControlRoutes: HTTPHandler {
         GET  /macs[?port=P]        the MAC table (JSON)
         POST /macs/flush[?port=P]  forget learned addresses (JSON)
         POST /reload               read the configuration again (JSON)
+        GET  /events[?type=T]...   what happens, as lines of JSON without end
         GET  /metrics              Prometheus text format 0.0.4
 
         curl --unix-socket control.sock http://ringswitch/status
@@ -100,6 +104,29 @@ struct ControlRoutes: HTTPHandler {
             throw ControlError(.badRequest, "\(request.path) takes the parameter port once")
         }
         return request.query.first?.value
+    }
+
+    /// The types of events that are asked for; all where none is named.
+    private func kinds(
+        of request: HTTPRequest
+    ) throws(ControlError) -> Set<SwitchEvent.Kind> {
+        var kinds: Set<SwitchEvent.Kind> = []
+        for item in request.query {
+            guard item.name == "type" else {
+                throw ControlError(
+                    .badRequest, "/events takes the parameter type, not \(item.name.terminalSafe)")
+            }
+            guard let kind = SwitchEvent.Kind(rawValue: item.value) else {
+                let words = SwitchEvent.Kind.allCases.map(\.rawValue)
+                let nearest = Spelling.nearest(to: item.value, among: words)
+                throw ControlError(
+                    .badRequest,
+                    "no type of events is called \(item.value.terminalSafe)"
+                        + (nearest.map { "; did you mean \($0)?" } ?? ""))
+            }
+            kinds.insert(kind)
+        }
+        return kinds.isEmpty ? Set(SwitchEvent.Kind.allCases) : kinds
     }
 
     // MARK: Answers

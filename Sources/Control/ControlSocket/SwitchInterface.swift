@@ -16,6 +16,9 @@ public protocol SwitchInterface: Sendable {
     /// - Throws: `invalid_configuration` with one message an error, `conflict` when a port's socket
     ///   or device is taken or another reload is under way; nothing has changed then.
     func reload() async throws(ControlError) -> ReloadReport
+    /// What happens from now on, of these types.
+    /// - Throws: `conflict` when there are as many readers as there may be.
+    func events(of kinds: Set<SwitchEvent.Kind>) async throws(ControlError) -> EventReader
 }
 
 /// Why the switch did not do what it was asked for; travels as `{"error": {"code", "messages"}}`.

@@ -69,7 +69,8 @@ public struct LineLogHandler: LogHandler {
         return line + "\n"
     }
 
-    private static func timestamp(_ time: timespec) -> String {
+    /// `time` in UTC with milliseconds.
+    static func timestamp(_ time: timespec) -> String {
         var seconds = time.tv_sec
         var parts = tm()
         gmtime_r(&seconds, &parts)

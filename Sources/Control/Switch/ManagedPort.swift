@@ -34,6 +34,8 @@ protocol PortHost: AnyObject {
     /// Counts what happened to a port outside of the data plane.
     func count(_ port: PortID, _ counter: Counter, _ amount: UInt64)
     func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64)
+    /// Tells those who follow the switch's events.
+    func tell(_ event: SwitchEvent)
     /// Writes one line to the log.
     func log(_ level: PortLogLevel, _ message: String, port: String)
 }

@@ -28,17 +28,29 @@ extension Switch: SwitchInterface {
             closing: change.removed + change.replaced.map(\.old))
         configuration = next
         sortPorts()
-        for port in change.added { logger.info("port added", metadata: ["port": "\(port.name)"]) }
-        for port in replacements {
-            logger.info("port replaced", metadata: ["port": "\(port.name)"])
-        }
-        for port in change.removed {
-            logger.info("port removed", metadata: ["port": "\(port.name)"])
-        }
-        return ReloadReport(
+        announce(change)
+        let report = ReloadReport(
             added: change.added.map(\.name), removed: change.removed.map(\.name),
             replaced: replacements.map(\.name), unchanged: change.unchanged.map(\.name),
             needsRestart: ConfigurationChange(from: next, to: file).restartKeys)
+        events.publish(.reloaded(report))
+        return report
+    }
+
+    /// Logs and tells what became of the ports.
+    private func announce(_ change: ConfigurationChange) {
+        for port in change.added {
+            logger.info("port added", metadata: ["port": "\(port.name)"])
+            events.publish(.portAdded(port.name))
+        }
+        for port in change.replaced {
+            logger.info("port replaced", metadata: ["port": "\(port.new.name)"])
+            events.publish(.portChanged(port.new.name, keys: port.keys, replaced: true))
+        }
+        for port in change.removed {
+            logger.info("port removed", metadata: ["port": "\(port.name)"])
+            events.publish(.portRemoved(port.name))
+        }
     }
 
     private func loadConfiguration() throws(ControlError) -> Configuration {

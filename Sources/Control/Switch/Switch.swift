@@ -29,6 +29,10 @@ public final class Switch {
     private var housekeeping: Timer?
     private var isDrainScheduled = false
     private var sweepSlice = 0
+    /// Who follows what happens here.
+    let events = EventHub()
+    var macWatch: MACWatch?
+    var congestionWatch: CongestionWatch?
     private static let sweepSlices = 16
     /// Rare enough that an idle switch wakes up less than twice a second: each time costs a few
     /// wake-ups of the dispatcher's threads.
@@ -165,10 +169,11 @@ public final class Switch {
         }
     }
 
-    /// Tends the ports. Removes aged MAC entries, a slice each time, so that the counts of
-    /// ports stay true.
+    /// Tends the ports and looks for what is to be told. Removes aged MAC entries, a slice each
+    /// time, so that the counts of ports stay true.
     private func keepHouse() {
         for port in ports { port.tend() }
+        lookForEvents()
         dataPlane.macTable.sweep(slice: sweepSlice, of: Self.sweepSlices, now: tick)
         sweepSlice = (sweepSlice + 1) % Self.sweepSlices
     }
@@ -192,6 +197,8 @@ extension Switch: PortHost {
     func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64) {
         dataPlane.counters.controlBlock(port: port).add(dropped: reason, amount)
     }
+
+    func tell(_ event: SwitchEvent) { events.publish(event) }
 
     func log(_ level: PortLogLevel, _ message: String, port: String) {
         switch level {

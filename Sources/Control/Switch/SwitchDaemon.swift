@@ -115,6 +115,7 @@ public enum SwitchDaemon {
         if file == nil { AttachmentHints.print(configuration) }
         for warning in await control.status().warnings { logger.warning("\(warning)") }
         await attend(signals, control, logger)
+        await control.endEvents()
         await server.stop()
         await control.close()
         logger.info("switch has ended")

@@ -61,6 +61,7 @@ final class TapPort: ManagedPort {
         case .activated:
             if lastError != nil {
                 host.log(.info, "the device \(settings.device) is back", port: configuration.name)
+                host.tell(.portRestored(configuration.name))
             }
             lastError = nil
         case .activationFailed:
@@ -82,6 +83,7 @@ final class TapPort: ManagedPort {
     private func leave(_ message: String) {
         guard case .up = stage else { return }
         note(message)
+        host.tell(.portFailed(configuration.name, reason: message))
         stage = .leaving
         host.detach(id)
     }

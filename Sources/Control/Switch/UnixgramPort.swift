@@ -103,6 +103,11 @@ final class UnixgramPort: ManagedPort {
         for refusal in outcome.refusals {
             lastError = refusal.description
             host.log(.warning, refusal.description, port: configuration.name)
+            host.tell(
+                .connectionRefused(
+                    configuration.name,
+                    PeerStatus(uid: refusal.uid, address: "\(refusal.address)"),
+                    reason: refusal.description))
         }
         if let stranger = outcome.foreignPeer {
             host.log(
@@ -145,6 +150,10 @@ final class UnixgramPort: ManagedPort {
                 bytes: attachment.frames.reduce(0) { $0 + $1.count })
             stage = .paused
             note(error.description)
+            host.tell(
+                .connectionRefused(
+                    configuration.name, Self.status(of: attachment.peer), reason: error.description)
+            )
             return
         }
         effectiveSendBuffer = attachment.effectiveSendBuffer
@@ -184,6 +193,7 @@ final class UnixgramPort: ManagedPort {
     private func leave(_ reason: String) {
         guard case .attached(let peer, _) = stage else { return }
         host.log(.info, "detached \(peer.summary): \(reason)", port: configuration.name)
+        host.tell(.connectionClosed(configuration.name, Self.status(of: peer), reason: reason))
         detach(isRefused: false)
     }
 
@@ -206,11 +216,11 @@ final class UnixgramPort: ManagedPort {
         case .activated:
             lastError = nil
             host.log(.info, "attached \(peer.summary)", port: configuration.name)
+            host.tell(.connectionEstablished(configuration.name, Self.status(of: peer)))
         case .activationFailed:
-            note(
-                "\(peer.summary) is not attached: "
-                    + ringRefusal(event.errno, of: "the port's socket")
-            )
+            let reason = ringRefusal(event.errno, of: "the port's socket")
+            note("\(peer.summary) is not attached: " + reason)
+            host.tell(.connectionRefused(configuration.name, Self.status(of: peer), reason: reason))
             detach(isRefused: true)
         case .peerGone:
             leave(SystemText.reason(event.errno))
@@ -265,9 +275,9 @@ final class UnixgramPort: ManagedPort {
             listenAgain()
         case .listening:
             guard listener?.isReachable == false else { return }
-            host.log(
-                .warning, "somebody removed the socket \(settings.path): making it anew",
-                port: configuration.name)
+            let reason = "somebody removed the socket \(settings.path): making it anew"
+            host.log(.warning, reason, port: configuration.name)
+            host.tell(.portFailed(configuration.name, reason: reason))
             stage = .failed
             Task { await openAgain() }
         case .failed:
@@ -282,6 +292,7 @@ final class UnixgramPort: ManagedPort {
         readable?.cancel()
         stage = .failed
         note(error.description)
+        host.tell(.portFailed(configuration.name, reason: error.description))
     }
 
     private func openAgain() async {
@@ -294,6 +305,7 @@ final class UnixgramPort: ManagedPort {
             try open()
             lastError = nil
             host.log(.info, "listening on \(settings.path) again", port: configuration.name)
+            host.tell(.portRestored(configuration.name))
         } catch {
             note(error.description)
         }
@@ -343,9 +355,12 @@ final class UnixgramPort: ManagedPort {
         case .listening, .leaving, .paused: status.state = .listening
         case .attached(let peer, _):
             status.state = .attached
-            status.peer = PeerStatus(
-                pid: peer.pid, uid: peer.uid, command: peer.command, address: "\(peer.address)")
+            status.peer = Self.status(of: peer)
         }
+    }
+
+    private static func status(of peer: UnixgramPeer) -> PeerStatus {
+        PeerStatus(pid: peer.pid, uid: peer.uid, command: peer.command, address: "\(peer.address)")
     }
 
     var warnings: [String] { peerWarnings.map { "\(configuration.name): \($0)" } }

@@ -138,10 +138,21 @@ extension MACTable {
     @_spi(Testing)
     public var lineCount: Int { Int(lineMask) + 1 }
 
+    /// How many buckets the table has.
+    public var bucketCount: Int { (Int(lineMask) + 1) / 2 }
+
     /// The live entries, in no order. Each was there at some moment of the call.
-    public func entries(now: UInt32) -> [MACEntry] {
+    public func entries(now: UInt32) -> [MACEntry] { entries(slice: 0, of: 1, now: now) }
+
+    /// The live entries of one slice of the table; an address is always in the same slice.
+    /// - Parameters:
+    ///   - slice: 0..<`sliceCount`.
+    ///   - sliceCount: into how many slices the table is divided.
+    public func entries(slice: Int, of sliceCount: Int, now: UInt32) -> [MACEntry] {
+        precondition(slice >= 0 && slice < sliceCount)
         var list: [MACEntry] = []
-        for bucket in 0...lineMask >> 1 {
+        for index in bucketCount * slice / sliceCount..<bucketCount * (slice + 1) / sliceCount {
+            let bucket = UInt64(truncatingIfNeeded: index)
             for number in 0..<Self.bucketSize {
                 let slot = slot(number, from: bucket << 1)
                 // As in lookup(destination:vlan:now:).
