@@ -1,4 +1,4 @@
-// Which ports are congested, found by looking at their counters about once a second.
+// Which ports are congested, found by looking at their counters about every two seconds.
 //
 // A port is congested when its queue dropped frames since the last look because the peer is slow,
 // or when frames wait at two looks in a row. It has recovered when a look finds neither. Drops by

@@ -57,7 +57,7 @@ final class EventHub: Sendable {
         }
     }
 
-    /// Called about once a second: what was lost is told where there is room again, and who has
+    /// Called about every two seconds: what was lost is told where there is room again, and who has
     /// heard nothing for long is sent an empty line.
     func beat() {
         state.withLock { state in
