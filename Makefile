@@ -18,6 +18,7 @@ RELEASE := $(SWIFT) build -c release
 # Tests by what they need; the names are regular expressions over suites. What threads share is tested
 # under the thread sanitizer, what gives memory back while traffic flows under the address sanitizer.
 WHOLE_TESTS   := EndToEndTests
+CONTROL_TESTS := ControlTests
 RELEASE_TESTS := Budget|Speed
 THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|HandoverTests
 MEMORY_TESTS  := RemovalTests
@@ -40,9 +41,11 @@ demo: build ## real TCP between two isolated hosts through the switch; nothing i
 test: test-debug test-imports test-whole test-release test-budgets test-tsan test-asan fuzz-smoke
 test: smoke ## everything below, in this order
 
+# The control plane's suites talk to servers with time limits: apart from those that only compute.
 .PHONY: test-debug
 test-debug: needs-test ## all suites but those of the next two, with assertions
-	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(WHOLE_TESTS)|$(RELEASE_TESTS)'
+	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(WHOLE_TESTS)|$(RELEASE_TESTS)|$(CONTROL_TESTS)'
+	@$(STEP) "tests, debug, control plane" 15m scripts/swift-test --filter '$(CONTROL_TESTS)'
 
 .PHONY: test-imports
 test-imports: needs-build ## every import stands in Package.swift

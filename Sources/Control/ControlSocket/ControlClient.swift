@@ -16,7 +16,7 @@ public struct ControlClient: Sendable {
     public let socketPath: String
 
     /// Seconds of silence after which a switch counts as not responding.
-    private static let silenceSecondsMax = 2
+    var silenceSecondsMax = 2
 
     /// The same while the switch applies a configuration, which may bring devices up and down.
     private static let reloadSilenceSecondsMax = 60
@@ -71,10 +71,10 @@ public struct ControlClient: Sendable {
 
     /// Sends one request and returns the body of a reply with status 200.
     private func request(
-        _ method: String, _ target: String, silenceSecondsMax: Int = silenceSecondsMax
+        _ method: String, _ target: String, silenceSecondsMax: Int? = nil
     ) throws(ControlClientError) -> Data {
         var reply = Data()
-        try exchange(method, target, silenceSecondsMax) { reply += $0 }
+        try exchange(method, target, silenceSecondsMax ?? self.silenceSecondsMax) { reply += $0 }
         return try bodyOfSuccess(reply)
     }
 

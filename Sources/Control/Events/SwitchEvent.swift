@@ -93,7 +93,8 @@ extension SwitchEvent.Kind {
         case .portFailed: "A port is out of use; it is tried again every two seconds."
         case .portRestored: "A port that had failed works again."
         case .portCongested:
-            "Frames wait for the peer for two seconds or longer, or were dropped because it is slow."
+            "Frames wait for the peer for two seconds or longer, or were dropped because it is "
+                + "slow."
         case .portRecovered: "Nothing waits any more, and nothing was dropped for two seconds."
         case .connectionEstablished: "A peer was attached to a port."
         case .connectionClosed: "A peer was detached from its port."
