@@ -124,7 +124,7 @@ struct Connection: ~Copyable {
     /// Bytes beside the longest frame that a socket's queue is never bounded below.
     static let sendBufferReserve = 8 << 10
     /// Bytes that the ring sends at most before the socket is asked how full it is.
-    static let creditMax = 256 << 10
+    static let creditMax = 512 << 10
 
     static let backoffMin: UInt64 = 50_000
     static let backoffMax: UInt64 = 5_000_000
