@@ -171,8 +171,8 @@ extension EndToEnd {
             try other.send(other.frame(to: TestFrame.broadcast))
             try successor.send(word)
             _ = try await other.frames(before: word)
-            // With it goes what still waits for it, as soon as its end is noticed: its process, this
-            // one, lives on.
+            // With it goes what still waits for it, as soon as its end is noticed: its process,
+            // this one, lives on.
             reader.shutDown()
             try await lan.waitUntil("the books balance", within: .seconds(15)) {
                 $0.totals.queuedFrames == 0 && $0.totals.unaccountedFrames == 0
