@@ -178,6 +178,17 @@ public final class DataPlane {
         macTable.flush(port: port)
     }
 
+    /// Leaves something for the owner of a port's connection, which `body` does, and has it look.
+    func changeConnection(
+        of port: PortID, _ body: (UnsafeMutablePointer<Connection>) -> Void
+    ) {
+        guard port.index < entries.count, entries[port.index].isAttached,
+            let connection = connections[port.index]
+        else { return }
+        body(connection)
+        publish()
+    }
+
     /// Reports what the workers have to say, and frees what nobody can reach any more.
     /// - Returns: true while something still waits for a grace period: call again soon.
     public func drainEvents(_ body: (DataPlaneEvent) -> Void) -> Bool {

@@ -30,8 +30,8 @@ struct ReportsJSONTests {
 
     @Test func `a report of a newer switch is read as far as it is known`() throws {
         let text = """
-            {"added": [], "removed": [], "replaced": ["a"], "unchanged": [], "changed_keys": [],
-             "needs_restart": [], "of_a_newer_version": {"x": 1}}
+            {"added": [], "removed": [], "replaced": ["a"], "changed": [], "unchanged": [],
+             "changed_keys": [], "needs_restart": [], "of_a_newer_version": {"x": 1}}
             """
         let json = Data(text.utf8)
         #expect(

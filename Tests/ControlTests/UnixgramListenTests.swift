@@ -28,6 +28,42 @@ import Testing
         listener.close()
     }
 
+    @Test(.enabled(if: isRoot)) func `owner, group and mode change while it listens`() throws {
+        var access = SocketAccess(mode: 0o660)
+        let listener = try UnixgramListener.listen(path: path, mode: access.mode)
+        for next in [
+            SocketAccess(mode: 0o606, owner: 1234, group: 4321), SocketAccess(mode: 0o640),
+            SocketAccess(mode: 0o640, group: 77),
+        ] {
+            try listener.setAccess(next, from: access)
+            var status = stat()
+            #expect(lstat(path, &status) == 0)
+            #expect(status.st_mode & 0o7777 == next.mode && listener.isReachable)
+            #expect(status.st_uid == next.owner ?? 0 && status.st_gid == next.group ?? getegid())
+            access = next
+        }
+        unlink(path)
+        let other = RawPeer(bound: path)
+        try listener.setAccess(SocketAccess(mode: 0), from: access)
+        var status = stat()
+        #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 != 0)
+        withExtendedLifetime(other) {}
+    }
+
+    @Test(.enabled(if: isRoot)) func `a file that cannot be given away keeps its mode`() throws {
+        let path = self.path
+        chmod(directory.path, 0o777)
+        try asFileSystemUser(1234) {
+            let listener = try UnixgramListener.listen(path: path, mode: 0o660)
+            #expect(throws: PortError.ownershipDenied(path: path, owner: 1235, group: getegid())) {
+                try listener.setAccess(
+                    SocketAccess(mode: 0o606, owner: 1235), from: SocketAccess(mode: 0o660))
+            }
+            var status = stat()
+            #expect(lstat(path, &status) == 0 && status.st_mode & 0o7777 == 0o660)
+        }
+    }
+
     @Test func `the file is born without permissions`() throws {
         let socket = cshims_socket_create_unixgram()
         defer { _ = cshims_descriptor_close(socket) }

@@ -80,6 +80,79 @@ extension EndToEnd {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `queues, buffers and permissions change under traffic, and no frame is lost`()
+            async throws
+        {
+            let lan = try await SwitchProcess(
+                SwitchProcess.ports(["a", "b"], "queue_bytes = \"16MiB\"\nqueue_delay = \"1s\""))
+            let load = try LoadGenerator(
+                endpoints: [lan.endpoint("a", 0), lan.endpoint("b", 1)],
+                flows: ["from=a to=b size=300 rate=20000 duration=3"], options: ["--ready"])
+            try await load.isReady()
+            let before = try await lan.status()
+            var reloads = 0
+            while await load.process.ending(within: .milliseconds(10)) == nil {
+                reloads += 1
+                let even = reloads % 2 == 0
+                try lan.write(
+                    SwitchProcess.ports(
+                        ["a", "b"],
+                        "queue = \"\(even ? "fifo" : "fair")\"\nmode = \"06\(even ? 4 : 6)0\"\n"
+                            + "queue_bytes = \"\(16 + reloads % 3)MiB\"\nqueue_delay = \"2s\"\n"
+                            + "send_buffer = \"\(even ? 256 : 320)KiB\"\nallow_uids = [0]\n"))
+                let result = try await lan.command("reload", "--json")
+                let change = try ReportJSON.decode(
+                    ReloadReport.self, from: Data(result.standardOutput.utf8))
+                #expect(change.changed == ["a", "b"] && change.replaced == [])
+                let mode =
+                    try FileManager.default.attributesOfItem(
+                        atPath: lan.socket("a.sock"))[.posixPermissions] as? Int
+                #expect(mode == (even ? 0o640 : 0o660))
+            }
+            let report = try await load.report(within: .seconds(10))
+            print("\(reloads) live changes under traffic")
+            #expect(reloads > 3)
+            #expect(report.faults == 0 && report.flow(0)?.lost == 0)
+            #expect(report.sent[0].errors == 0)
+            try await lan.expectExactBooks(
+                sent: report.totals.sent, received: report.totals.received)
+            let after = try await lan.status()
+            #expect(try after.port("b").counters.handshakes == before.port("b").counters.handshakes)
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
+        func `a peer stays attached while its port changes, and then its successor is judged anew`()
+            async throws
+        {
+            let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
+            var a: Peer? = try lan.peer("a", 0)
+            let b = try lan.peer("b", 1)
+            try await lan.allAttached()
+            let before = try await lan.status()
+            try lan.write(
+                SwitchProcess.ports(
+                    ["a", "b"], "send_buffer = \"64KiB\"\nallow_uids = [\(getuid() + 1)]"))
+            #expect(try await lan.command("reload").isSuccess)
+            let after = try await lan.status()
+            for name in ["a", "b"] {
+                #expect(try after.port(name).since == before.port(name).since)
+                #expect(try after.port(name).peer == before.port(name).peer)
+                #expect(try after.port(name).effectiveSendBuffer == 64 << 10)
+            }
+            try await Peer.introduce([try #require(a), b])
+            a = nil
+            try await lan.waitUntil("a listens", within: .seconds(10)) {
+                $0.ports[0].state == .listening
+            }
+            let successor = try lan.peer("a", 2)
+            try await lan.process.line(
+                containing: "its user is not in allow_uids", within: .seconds(5))
+            withExtendedLifetime(successor) {}
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `SIGHUP reloads as well`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a"]))
             try lan.write(SwitchProcess.ports(["a", "b"]))

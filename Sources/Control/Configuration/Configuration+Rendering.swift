@@ -41,9 +41,14 @@ extension Configuration: CustomStringConvertible {
 
     private static func table<Settings>(_ keys: [ConfigurationKey<Settings>]) -> String {
         let rows = keys.map { key in
-            let restart = key.effect == .restart ? " A change needs a restart." : ""
+            let effect =
+                switch key.effect {
+                case .reload: ""
+                case .live: " Changes live."
+                case .restart: " A change needs a restart."
+                }
             let cells = [
-                "`\(key.name)`", key.type, key.defaultText, key.allowed, key.meaning + restart,
+                "`\(key.name)`", key.type, key.defaultText, key.allowed, key.meaning + effect,
             ]
             let escaped = cells.map { cell in
                 cell.replacing("|", with: "\\|")

@@ -16,8 +16,10 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
 
     /// When a changed value takes effect.
     enum Effect: Sendable {
-        /// At a reload.
+        /// At a reload; the port that has the key is closed and opened again.
         case reload
+        /// At a reload; the port stays open, and its peer attached.
+        case live
         /// At the next start of the switch.
         case restart
     }
@@ -41,6 +43,8 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     let decode: @Sendable (TOMLNode, inout Settings, inout [ConfigurationProblem]) -> Void
     /// Puts the default where the settings have no value.
     let fillDefault: @Sendable (inout Settings) -> Void
+    /// Takes the value out of the settings.
+    let clear: @Sendable (inout Settings) -> Void
     /// The value as it stands in a file, where the settings have one.
     let literal: @Sendable (Settings) -> String?
 
@@ -77,6 +81,7 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
         decode = { node, settings, problems in
             if let value = codec.decode(node, &problems) { settings[keyPath: property] = value }
         }
+        clear = { settings in settings[keyPath: property] = nil }
         literal = { settings in settings[keyPath: property].map(codec.encode) }
     }
 }

@@ -68,24 +68,24 @@ enum ConfigurationSchema {
                 + "FCS. With `vnet` a frame that is still to be cut up counts as its segments. A "
                 + "`tap` port needs at least `mtu` + 14."),
         .init(
-            "queue", \.queue, .queueOrder, default: .value(.fair),
+            "queue", \.queue, .queueOrder, default: .value(.fair), effect: .live,
             "How frames leave that wait for a port that does not take them. `fair`: ports and "
                 + "flows in turns, new flows first, and a flow that waits for long is told to slow "
                 + "down. `fifo`: as they came."),
         .init(
             "queue_bytes", \.queueBytes, .size(0...(256 << 20)),
-            default: .described("`4MiB`; with `offload = \"raw\"` `16MiB`"),
+            default: .described("`4MiB`; with `offload = \"raw\"` `16MiB`"), effect: .live,
             "Bytes of frames that wait for a port that does not take them; 0 for no queue, else at "
                 + "least two frames of `max_frame`, with `vnet` of 65562 bytes."),
         .init(
             "queue_target", \.queueTargetNanoseconds,
-            .duration(100_000...TimeSpan.second), default: .value(1_000_000),
+            .duration(100_000...TimeSpan.second), default: .value(1_000_000), effect: .live,
             "Time that a flow may wait in a `fair` queue for longer than 20 ms: then single frames "
                 + "are marked (ECN) or dropped, the more the longer it lasts. After five times as "
                 + "long a frame whose flow heeds marks is marked at once."),
         .init(
             "queue_delay", \.queueDelayNanoseconds,
-            .duration(100_000...(10 * TimeSpan.second)), default: .value(50_000_000),
+            .duration(100_000...(10 * TimeSpan.second)), default: .value(50_000_000), effect: .live,
             "Time that a frame may wait in that queue before it is dropped."),
     ]
 
@@ -94,21 +94,21 @@ enum ConfigurationSchema {
             "path", \.path, .template(.path), default: .described("`<name>.sock`"), only: .unixgram,
             mayBeDefault: false, "Path of the socket, absolute or relative to `runtime_dir`."),
         .init(
-            "mode", \.mode, .mode, default: .value(0o660), only: .unixgram,
+            "mode", \.mode, .mode, default: .value(0o660), only: .unixgram, effect: .live,
             "Permission bits of the socket: who may write to it may attach."),
         .init(
             "owner", \.owner, .account(.user), default: .described("the user of the switch"),
-            only: .unixgram, "User that the socket is given to."),
+            only: .unixgram, effect: .live, "User that the socket is given to."),
         .init(
             "group", \.group, .account(.group), default: .described("the group of the switch"),
-            only: .unixgram, "Group that the socket is given to."),
+            only: .unixgram, effect: .live, "Group that the socket is given to."),
         .init(
             "allow_uids", \.allowUIDs, .list(of: .account(.user)), default: .value([]),
-            only: .unixgram,
+            only: .unixgram, effect: .live,
             "Users that may attach, by name or number; an empty list leaves it to `mode`."),
         .init(
             "send_buffer", \.sendBuffer, .size((8 << 10)...(1 << 30)), default: .value(4 << 20),
-            only: .unixgram,
+            only: .unixgram, effect: .live,
             "Memory of the kernel for frames on their way to the peer: at least `max_frame` + "
                 + "8KiB. A frame of 1514 bytes is charged 2304."),
         .init(
@@ -141,7 +141,7 @@ enum ConfigurationSchema {
             "Whether the device stays when the switch ends."),
         .init(
             "tx_queue_length", \.txQueueLength, .integer(1...100_000, unit: " frames"),
-            default: .value(10000), only: .tap,
+            default: .value(10000), only: .tap, effect: .live,
             "Frames of the host that wait for the switch in the device; the device drops the rest."
         ),
     ]

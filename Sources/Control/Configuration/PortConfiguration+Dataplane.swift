@@ -11,6 +11,13 @@ extension PortConfiguration {
         }
     }
 
+    /// What can change while a peer is attached; `sendBuffer` where the kernel has granted another.
+    func liveSettings(sendBuffer: Int? = nil) -> LiveSettings {
+        LiveSettings(
+            sendBuffer: sendBuffer, queueBytes: queueBytes, queueDiscipline: queueDiscipline,
+            queueDelayNanoseconds: UInt64(queueDelayNanoseconds))
+    }
+
     /// Whether the peer waits while its frames do.
     var pausesOnCongestion: Bool {
         switch kind {

@@ -148,7 +148,7 @@ extension SwitchEvent {
     static func reloaded(_ report: ReloadReport) -> SwitchEvent {
         var event = SwitchEvent(.configurationReloaded)
         (event.added, event.removed) = (report.added.count, report.removed.count)
-        event.changed = report.replaced.count
+        event.changed = report.replaced.count + report.changed.count
         event.needsRestart = report.needsRestart
         return event
     }

@@ -6,7 +6,9 @@ public struct ReloadReport: Codable, Sendable, Equatable {
     public var removed: [String]
     /// Names of ports that were taken down and set up again because a key changed.
     public var replaced: [String]
-    /// Names of ports that lost no frame.
+    /// Names of ports that took new settings and kept their peer.
+    public var changed: [String]
+    /// Names of ports that are as they were.
     public var unchanged: [String]
     /// Keys of the switch itself that took their new value, such as `switch.mac_ageing`.
     public var changedKeys: [String]
@@ -16,19 +18,30 @@ public struct ReloadReport: Codable, Sendable, Equatable {
     /// A report of these names; what is left out did not occur.
     public init(
         added: [String] = [], removed: [String] = [], replaced: [String] = [],
-        unchanged: [String] = [], changedKeys: [String] = [], needsRestart: [String] = []
+        changed: [String] = [], unchanged: [String] = [], changedKeys: [String] = [],
+        needsRestart: [String] = []
     ) {
         self.added = added
         self.removed = removed
         self.replaced = replaced
+        self.changed = changed
         self.unchanged = unchanged
         self.changedKeys = changedKeys
         self.needsRestart = needsRestart
     }
 
+    /// What a change of the configuration did.
+    init(_ change: ConfigurationChange, needsRestart: [String]) {
+        self.init(
+            added: change.added.map(\.name), removed: change.removed.map(\.name),
+            replaced: change.replaced.map(\.new.name), changed: change.adapted.map(\.new.name),
+            unchanged: change.unchanged.map(\.name), needsRestart: needsRestart)
+    }
+
     /// Whether anything is different from before.
     public var hasChanges: Bool {
-        !(added.isEmpty && removed.isEmpty && replaced.isEmpty && changedKeys.isEmpty)
+        !(added.isEmpty && removed.isEmpty && replaced.isEmpty && changed.isEmpty
+            && changedKeys.isEmpty)
     }
 
     /// The report in lines for people, without a line break at their ends.
@@ -36,7 +49,7 @@ public struct ReloadReport: Codable, Sendable, Equatable {
         var lines: [String] = []
         for (what, names) in [
             ("added", added), ("removed", removed), ("replaced", replaced),
-            ("changed", changedKeys),
+            ("changed", changed + changedKeys),
         ] where !names.isEmpty {
             lines.append("\(what): " + names.map(\.terminalSafe).joined(separator: ", "))
         }

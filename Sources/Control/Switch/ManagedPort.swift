@@ -15,6 +15,8 @@ protocol ManagedPort: AnyObject, Sendable {
     /// Looks after the port, about every two seconds: peers that cannot be watched, failures to be
     /// mended.
     func tend()
+    /// Takes over settings that differ only in keys which change live; all of them or none.
+    func adapt(to next: PortConfiguration) throws(PortError)
     /// Lets go of everything; returns when the data plane has let go too. May be called again
     /// meanwhile.
     func close() async
@@ -31,6 +33,8 @@ protocol PortHost: AnyObject {
     func attach(_ settings: ConnectionSettings) throws(PortError) -> UInt32
     /// Begins to detach; `DataPlaneEvent.retired` follows.
     func detach(_ port: PortID)
+    /// Changes the connection of a port, where it has one.
+    func change(_ port: PortID, to settings: LiveSettings)
     /// Counts what happened to a port outside of the data plane.
     func count(_ port: PortID, _ counter: Counter, _ amount: UInt64)
     func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64)

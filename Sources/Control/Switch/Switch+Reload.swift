@@ -1,9 +1,9 @@
 // Reload: read the configuration again and apply the difference, all or nothing.
 //
-// New ports are opened before old ones are closed, so that a failure costs nobody a frame. Where a
-// new port needs the path or the device of an old one (a port that changed another key, was
-// renamed, or swapped paths with its neighbour), the old one has to go first, and is opened as it
-// was should anything fail after that.
+// Ports of which only keys changed that can change live stay open. New ports are opened before old
+// ones are closed, so that a failure costs nobody a frame. Where a new port needs the path or the
+// device of an old one (a port that changed another key, was renamed, or swapped paths with its
+// neighbour), the old one has to go first, and is opened as it was should anything fail after that.
 
 internal import Logging
 internal import SwitchCore
@@ -12,29 +12,36 @@ extension Switch: SwitchInterface {
     /// See `SwitchInterface`.
     public func reload() async throws(ControlError) -> ReloadReport {
         guard reloadEnd == nil else { throw ControlError(.conflict, "another reload is under way") }
-        guard !isClosing else { throw ControlError(.conflict, "the switch is ending") }
-        let end = Gate()
-        reloadEnd = end
-        defer {
-            reloadEnd = nil
-            end.open()
-        }
+        try beginChange()
+        defer { endChange() }
         let file = try loadConfiguration()
         let next = reachable(file)
+        var report = try await become(next)
+        report.needsRestart = ConfigurationChange(from: next, to: file).restartKeys
+        events.publish(.reloaded(report))
+        return report
+    }
+
+    /// Keeps other changes out, and the switch from ending, until `endChange`.
+    func beginChange() throws(ControlError) {
+        precondition(reloadEnd == nil, "one change at a time")
+        guard !isClosing else { throw ControlError(.conflict, "the switch is ending") }
+        reloadEnd = Gate()
+    }
+
+    func endChange() {
+        reloadEnd?.open()
+        reloadEnd = nil
+    }
+
+    /// Goes over to other ports, all or nothing.
+    func become(_ next: Configuration) async throws(ControlError) -> ReloadReport {
         let change = ConfigurationChange(from: configuration, to: next)
-        let replacements = change.replaced.map(\.new)
-        try await apply(
-            opening: change.added + replacements,
-            closing: change.removed + change.replaced.map(\.old))
+        try await apply(change)
         configuration = next
         sortPorts()
         announce(change)
-        let report = ReloadReport(
-            added: change.added.map(\.name), removed: change.removed.map(\.name),
-            replaced: replacements.map(\.name), unchanged: change.unchanged.map(\.name),
-            needsRestart: ConfigurationChange(from: next, to: file).restartKeys)
-        events.publish(.reloaded(report))
-        return report
+        return ReloadReport(change, needsRestart: [])
     }
 
     /// Logs and tells what became of the ports.
@@ -46,6 +53,12 @@ extension Switch: SwitchInterface {
         for port in change.replaced {
             logger.info("port replaced", metadata: ["port": "\(port.new.name)"])
             events.publish(.portChanged(port.new.name, keys: port.keys, replaced: true))
+        }
+        for port in change.adapted {
+            let keys = port.keys.joined(separator: ",")
+            logger.info(
+                "port changed", metadata: ["port": "\(port.new.name)", "keys": "\(keys)"])
+            events.publish(.portChanged(port.new.name, keys: port.keys, replaced: false))
         }
         for port in change.removed {
             logger.info("port removed", metadata: ["port": "\(port.name)"])
@@ -81,9 +94,9 @@ extension Switch: SwitchInterface {
 
     // MARK: All or nothing
 
-    private func apply(
-        opening new: [PortConfiguration], closing old: [PortConfiguration]
-    ) async throws(ControlError) {
+    private func apply(_ change: ConfigurationChange) async throws(ControlError) {
+        let new = change.added + change.replaced.map(\.new)
+        let old = change.removed + change.replaced.map(\.old)
         let names = Set(old.map(\.name))
         let leaving = ports.filter { names.contains($0.configuration.name) }
         let held = Set(leaving.map(\.configuration.resource))
@@ -95,14 +108,31 @@ extension Switch: SwitchInterface {
         let inTheWay = leaving.filter { !hasRoom || wanted.contains($0.configuration.resource) }
 
         try await openAll(independent, restoring: [])
-        await close(inTheWay)
+        var adapted: [ConfigurationChange.PortChange] = []
         do throws(ControlError) {
+            try adapt(change.adapted, &adapted)
+            await close(inTheWay)
             try await openAll(dependent, restoring: inTheWay.map(\.configuration))
         } catch {
+            for change in adapted { try? port(named: change.new.name)?.adapt(to: change.old) }
             await close(ports(of: independent))
             throw error
         }
         await close(leaving.filter { port in !inTheWay.contains { $0 === port } })
+    }
+
+    /// Changes open ports; `done` are those that have changed, also where one fails.
+    private func adapt(
+        _ changes: [ConfigurationChange.PortChange], _ done: inout [ConfigurationChange.PortChange]
+    ) throws(ControlError) {
+        for change in changes {
+            do throws(PortError) {
+                try port(named: change.new.name)?.adapt(to: change.new)
+                done.append(change)
+            } catch {
+                throw ControlError(.conflict, "port \(change.new.name): \(error)")
+            }
+        }
     }
 
     /// Opens ports; where one fails, closes those opened before it and opens `former` again.

@@ -188,6 +188,10 @@ extension Switch: PortHost {
         }
     }
 
+    func change(_ port: PortID, to settings: LiveSettings) {
+        dataPlane.change(port: port, to: settings)
+    }
+
     func detach(_ port: PortID) { dataPlane.detach(port: port) }
 
     func count(_ port: PortID, _ counter: Counter, _ amount: UInt64) {

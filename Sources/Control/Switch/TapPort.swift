@@ -11,8 +11,8 @@ final class TapPort: ManagedPort {
     private enum Stage { case closed, up, leaving, failed }
 
     let id: PortID
-    let configuration: PortConfiguration
-    private let settings: PortConfiguration.TAP
+    private(set) var configuration: PortConfiguration
+    private var settings: PortConfiguration.TAP
     private unowned let host: any PortHost
     private var device: TapDevice?
     private var stage = Stage.closed { didSet { since = Date() } }
@@ -103,6 +103,17 @@ final class TapPort: ManagedPort {
         } catch {
             note(error.description)
         }
+    }
+
+    func adapt(to next: PortConfiguration) throws(PortError) {
+        guard case .tap(let wanted) = next.kind else { preconditionFailure("another type") }
+        if wanted.txQueueLength != settings.txQueueLength, case .up = stage {
+            try device?.setTxQueueLength(wanted.txQueueLength)
+        }
+        if next.liveSettings() != configuration.liveSettings() {
+            host.change(id, to: next.liveSettings())
+        }
+        (configuration, settings) = (next, wanted)
     }
 
     func close() async {

@@ -36,8 +36,8 @@ final class UnixgramPort: ManagedPort {
     }
 
     let id: PortID
-    let configuration: PortConfiguration
-    private let settings: PortConfiguration.Unixgram
+    private(set) var configuration: PortConfiguration
+    private var settings: PortConfiguration.Unixgram
     private unowned let host: any PortHost
     private var listener: UnixgramListener?
     private var stage = Stage.closed { didSet { since = Date() } }
@@ -316,6 +316,29 @@ final class UnixgramPort: ManagedPort {
         guard message != lastError else { return }
         lastError = message
         host.log(.error, message, port: configuration.name)
+    }
+
+    // MARK: Changing
+
+    func adapt(to next: PortConfiguration) throws(PortError) {
+        guard case .unixgram(let wanted) = next.kind else { preconditionFailure("another type") }
+        if wanted.access != settings.access {
+            try listener?.setAccess(wanted.access, from: settings.access)
+        }
+        var granted: Int?
+        if wanted.sendBuffer != settings.sendBuffer, case .attached = stage, let listener {
+            let effective = try listener.setSendBuffer(wanted.sendBuffer)
+            granted = effective
+            effectiveSendBuffer = effective
+            peerWarnings.removeAll { if case .sendBuffer = $0 { true } else { false } }
+            if effective < wanted.sendBuffer {
+                peerWarnings.append(
+                    .sendBuffer(asked: wanted.sendBuffer, effective: effective))
+            }
+        }
+        let changed = next.liveSettings(sendBuffer: granted)
+        if changed != configuration.liveSettings() { host.change(id, to: changed) }
+        (configuration, settings) = (next, wanted)
     }
 
     // MARK: Closing

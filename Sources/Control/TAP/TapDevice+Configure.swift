@@ -37,15 +37,20 @@ extension TapDevice {
                 "set MTU \(settings.mtu) on")
         }
         if Int(link.tx_queue_length) != settings.txQueueLength {
-            try check(
-                cshims_link_set_tx_queue_length(netlink, index, UInt32(settings.txQueueLength)),
-                "set tx_queue_length \(settings.txQueueLength) on")
+            try setTxQueueLength(settings.txQueueLength)
         }
         for address in settings.addresses { try add(address) }
         if !link.is_up { try check(cshims_link_set_up(netlink, index, true), "bring up") }
         if settings.persist {
             try check(cshims_tap_set_persistent(descriptor, true), "make persistent")
         }
+    }
+
+    /// Sets how many frames of the host wait in the device.
+    func setTxQueueLength(_ frames: Int) throws(PortError) {
+        try check(
+            cshims_link_set_tx_queue_length(netlink, index, UInt32(frames)),
+            "set tx_queue_length \(frames) on")
     }
 
     private func add(_ address: TapAddress) throws(PortError) {

@@ -178,7 +178,8 @@ extension UnixgramListener {
         counts.droppedBytes += datagram.length
     }
 
-    private func setSendBuffer(_ asked: Int) throws(PortError) -> Int {
+    /// Asks for a send buffer and returns what the kernel grants.
+    func setSendBuffer(_ asked: Int) throws(PortError) -> Int {
         // SO_SNDBUF doubles its value (socket(7)): half of what is wanted is what to set.
         let effective = cshims_socket_set_send_buffer(descriptor, Int64(asked + 1) / 2)
         guard effective >= 0 else {

@@ -31,6 +31,28 @@ struct FileIdentity: Equatable {
     }
 }
 
+/// Who may connect to a socket: what its file says.
+public struct SocketAccess: Equatable, Sendable {
+    /// Permission bits of the file; a peer needs write permission.
+    public var mode: UInt32
+    /// User that the file is given to; `nil` leaves it with the user of the switch.
+    public var owner: UInt32?
+    /// Group that the file is given to; `nil` leaves it with the group of the switch.
+    public var group: UInt32?
+
+    /// Permission bits, and whose the file is.
+    public init(mode: UInt32, owner: UInt32? = nil, group: UInt32? = nil) {
+        self.mode = mode
+        self.owner = owner
+        self.group = group
+    }
+}
+
+extension PortConfiguration.Unixgram {
+    /// Who may connect to the port's socket.
+    var access: SocketAccess { SocketAccess(mode: mode, owner: owner, group: group) }
+}
+
 /// A place in the file system where a socket is to listen.
 struct SocketPath {
     private let path: String
@@ -56,10 +78,8 @@ struct SocketPath {
         }
     }
 
-    /// Binds the socket; the file has mode 0 until its owner is set, and then `mode`.
-    func bind(
-        _ socket: Int32, mode: UInt32, owner: UInt32?, group: UInt32?
-    ) throws(PortError) -> FileIdentity {
+    /// Binds the socket; the file has mode 0 until its owner is set, and then the wanted one.
+    func bind(_ socket: Int32, _ access: SocketAccess) throws(PortError) -> FileIdentity {
         // The mode is the socket's own and no umask is touched, which all threads share.
         let born = cshims_socket_set_birth_mode(socket, 0)
         guard born >= 0 else { throw error(-born, operation: "prepare the socket") }
@@ -74,14 +94,42 @@ struct SocketPath {
             throw .pathInUse(path: path)
         }
         do throws(PortError) {
-            try give(file, to: owner, group)
-            let opened = cshims_file_set_mode(file, mode)
-            guard opened >= 0 else { throw error(-opened, operation: "set the mode of") }
+            try give(file, to: access.owner, access.group)
+            try setMode(file, access.mode)
         } catch {
             _ = cshims_file_remove(path)
             throw error
         }
         return identity
+    }
+
+    /// Changes owner, group and mode of a socket that is in use; as it was where that fails.
+    ///
+    /// While the owner changes, the mode is what both the old and the new one allow: nobody is let
+    /// in by permissions that were not meant, and nobody is locked out who may connect before and
+    /// after.
+    func change(
+        _ identity: FileIdentity, to access: SocketAccess, from former: SocketAccess
+    ) throws(PortError) {
+        let file = cshims_file_reference(path)
+        guard file >= 0 else { throw error(-file, operation: "open the socket") }
+        defer { _ = cshims_descriptor_close(file) }
+        guard FileIdentity(descriptor: file) == identity else { throw .pathInUse(path: path) }
+        try setMode(file, access.mode & former.mode)
+        do throws(PortError) {
+            if (access.owner, access.group) != (former.owner, former.group) {
+                try give(file, to: access.owner ?? geteuid(), access.group ?? getegid())
+            }
+            try setMode(file, access.mode)
+        } catch {
+            try? setMode(file, former.mode)
+            throw error
+        }
+    }
+
+    private func setMode(_ file: Int32, _ mode: UInt32) throws(PortError) {
+        let result = cshims_file_set_mode(file, mode)
+        guard result >= 0 else { throw error(-result, operation: "set the mode of") }
     }
 
     private func give(

@@ -81,7 +81,8 @@ public final class UnixgramListener {
             let passesProcesses = try setOptions(on: true, socket: socket, path: path)
             // Linux 6.16 can refuse descriptors at the sender; before, the shim closes them.
             _ = cshims_socket_set_pass_rights(socket, false)
-            let file = try place.bind(socket, mode: mode, owner: owner, group: group)
+            let file = try place.bind(
+                socket, SocketAccess(mode: mode, owner: owner, group: group))
             return UnixgramListener(
                 path: path, descriptor: socket, file: file, backlogMax: backlog + 1,
                 passesProcesses: passesProcesses)
@@ -120,6 +121,14 @@ public final class UnixgramListener {
         }
         reportedRefusals.removeAll()
         return leftover
+    }
+
+    /// Gives the file another owner, group or mode; where somebody removed it, nothing.
+    public func setAccess(
+        _ access: SocketAccess, from former: SocketAccess
+    ) throws(PortError) {
+        guard isReachable else { return }
+        try SocketPath(path).change(file, to: access, from: former)
     }
 
     /// Whether the path still leads to this socket; `false` after somebody removed or replaced its

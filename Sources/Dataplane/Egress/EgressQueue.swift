@@ -108,6 +108,7 @@ struct EgressQueue: ~Copyable {
         guard let offset = ring.append(frame, flow: 0, now: now, counting: count) else {
             return false
         }
+        ring.header(offset).pointee.ingress = ingress.rawValue
         hang(offset, hash, from: discipline == .fifo ? 0 : ingress.rawValue)
         byteCount &+= frame.length
         if let count {
@@ -296,6 +297,24 @@ struct EgressQueue: ~Copyable {
         let count = frameCount
         while let offset = ring.oldest { removeOldest(offset) }
         return count
+    }
+
+    /// Moves everything to another queue, each frame with the time and the port by which it came.
+    ///
+    /// What a batch had chosen takes its turn in its flow again: frames of a flow stay in order.
+    /// - Returns: how many frames found no room there; they are gone.
+    mutating func moveAll(to other: inout EgressQueue) -> Int {
+        var lost = 0
+        while let offset = ring.oldest {
+            let header = ring.header(offset).pointee
+            let isMoved = other.append(
+                cshims_gather(ring.payload(offset), length: Int(header.length)),
+                from: PortID(rawValue: header.ingress), now: header.time, limit: other.capacity,
+                counting: header.count)
+            if !isMoved { lost &+= 1 }
+            removeOldest(offset)
+        }
+        return lost
     }
 
     /// Removes the oldest frame of all, which is the first of its flow or has been chosen.

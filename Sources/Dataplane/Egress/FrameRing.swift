@@ -36,6 +36,8 @@ struct StoredFrame {
     var time: UInt64
     var flow: UInt16
     var state: State
+    /// The port by which it came in.
+    var ingress: UInt16 = 0
     /// Where it counts as a waiting frame of its source, if it does.
     var count: WaitingCount?
 

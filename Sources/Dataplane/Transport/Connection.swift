@@ -1,10 +1,10 @@
 // A peer's attachment to a port, as the worker that owns the port sees it.
 //
-// Control allocates a connection, publishes its address in the connection table and touches it no
-// more; the owner activates it at its next turn, and retires it when the table no longer holds it:
-// it cancels every request, reaps the last completion of each, lets go of buffers and file slot and
-// only then reports `retired`. After that report and a grace period Control closes the descriptor
-// and frees the memory.
+// Control allocates a connection, publishes its address in the connection table and touches nothing
+// but `change` any more; the owner activates it at its next turn, and retires it when the table no
+// longer holds it: it cancels every request, reaps the last completion of each, lets go of buffers
+// and file slot and only then reports `retired`. After that report and a grace period Control
+// closes the descriptor and frees the memory.
 
 internal import CShimsSystem
 internal import Glibc
@@ -57,9 +57,11 @@ struct Connection: ~Copyable {
     let offload: Offload
     /// Bytes before each frame on the way to and from the descriptor: the virtio header, or none.
     let prefix: Int
-    let queueDelayNanoseconds: UInt64
+    var queueDelayNanoseconds: UInt64
     /// The peer waits while its frames do; see Worker+Pause.
     let pausesOnCongestion: Bool
+    /// What Control wants to be different, until the owner has seen to it.
+    let change = PendingChange()
     let counters: CounterBlock
 
     var buffers: BufferRing
@@ -80,6 +82,8 @@ struct Connection: ~Copyable {
     var pace = Pace.direct
     /// Bytes that the ring may send before the socket is asked again how full it is.
     var credit = 0
+    /// Bytes that the socket may hold in any case.
+    let sendBufferLeast: Int
     /// What the socket may hold.
     var sendBuffer: SendBufferLimit
     /// Bytes that the kernel was charged for all that was sent.
@@ -145,9 +149,9 @@ struct Connection: ~Copyable {
         offload = settings.offload
         prefix = settings.offload.hasHeader ? VirtioNetHeader.length : 0
         queueDelayNanoseconds = settings.queueDelayNanoseconds
+        sendBufferLeast = Self.charge(ofFrame: settings.frameLengthMax) + Self.sendBufferReserve
         sendBuffer = SendBufferLimit(
-            least: Self.charge(ofFrame: settings.frameLengthMax) + Self.sendBufferReserve,
-            most: settings.sendBuffer ?? Self.grantedSendBuffer(settings))
+            least: sendBufferLeast, most: settings.sendBuffer ?? Self.grantedSendBuffer(settings))
         precondition(settings.transport != .tap || !settings.pausesOnCongestion)
         pausesOnCongestion = settings.pausesOnCongestion
         self.counters = counters

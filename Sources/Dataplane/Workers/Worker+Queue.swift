@@ -226,7 +226,7 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Counts what the queue did of itself, and shows how full it is.
-    private mutating func gaugeQueue(_ connection: UnsafeMutablePointer<Connection>) {
+    mutating func gaugeQueue(_ connection: UnsafeMutablePointer<Connection>) {
         let counters = connection.pointee.counters
         let signals = connection.pointee.queue.takeSignals()
         if !signals.isEmpty {

@@ -16,6 +16,7 @@ extension Worker where Backend: ~Copyable {
                 retire(connection)
             }
             if let published, connections[position] == nil { activate(published) }
+            if let published { applyChange(of: published) }
             if published == nil { retireUnseen(position, table) }
         }
         // Only now: early frames may go to any of the new connections.

@@ -21,6 +21,17 @@ extension Worker where Backend: ~Copyable {
         return connection.pointee.sendBuffer.bytes &- outstanding
     }
 
+    /// Lets as much wait in a port's socket as Control says, from which on it is found out anew.
+    mutating func boundSocket(
+        of connection: UnsafeMutablePointer<Connection>, to bytes: Int
+    ) {
+        connection.pointee.sendBuffer = SendBufferLimit(
+            least: connection.pointee.sendBufferLeast, most: bytes)
+        // How full the socket is, is asked before the next frame goes.
+        connection.pointee.credit = 0
+        setSendBuffer(connection)
+    }
+
     private mutating func setSendBuffer(_ connection: UnsafeMutablePointer<Connection>) {
         let bytes = connection.pointee.sendBuffer.bytes
         backend.setSendBuffer(descriptor: connection.pointee.descriptor, bytes: bytes)
