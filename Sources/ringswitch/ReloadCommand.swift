@@ -18,11 +18,6 @@ struct ReloadCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let report = try target.client().reload()
-        if json {
-            try Output.write(json: report)
-        } else {
-            try Output.write(lines: report.lines)
-        }
+        try Output.write(target.client().reload(), isJSON: json)
     }
 }

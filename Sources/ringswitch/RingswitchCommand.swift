@@ -21,6 +21,8 @@ struct RingswitchCommand: ParsableCommand {
               ringswitch macs --port vm1           what was learned on a port
               ringswitch events                    what happens, as lines of JSON
               ringswitch reload                    apply the changed file
+              ringswitch port add vm5 --type unixgram
+              ringswitch save                      what runs now, into the file
               ringswitch attach /run/ringswitch/vm1.sock --address 10.0.0.2/24 -- bash
               curl --unix-socket /run/ringswitch/control.sock http://ringswitch/metrics
 
@@ -51,6 +53,7 @@ struct RingswitchCommand: ParsableCommand {
         version: "ringswitch \(Version.current)",
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, MACsCommand.self,
-            EventsCommand.self, ReloadCommand.self, AttachCommand.self, DemoCommand.self,
+            EventsCommand.self, ReloadCommand.self, PortCommand.self, SaveCommand.self,
+            AttachCommand.self, DemoCommand.self,
         ])
 }

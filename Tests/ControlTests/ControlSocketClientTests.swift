@@ -134,6 +134,10 @@ private struct NamedSwitch: SwitchInterface {
     func macs(port: String?) -> MACReport { MACReport(entries: []) }
     func flushMACs(port: String?) -> Int { 0 }
     func reload() -> ReloadReport { ReloadReport() }
+    func addPort(_ edit: PortEdit) -> ReloadReport { ReloadReport() }
+    func setPort(_ edit: PortEdit) -> ReloadReport { ReloadReport() }
+    func removePort(_ name: String) -> ReloadReport { ReloadReport() }
+    func runningConfiguration() -> String { "" }
     func events(of kinds: Set<SwitchEvent.Kind>) throws(ControlError) -> EventReader {
         throw ControlError(.conflict, "no events")
     }

@@ -10,6 +10,7 @@ import Logging
 /// Answers like a switch with the ports `vm1` and `host`, and remembers what it was asked.
 actor StubSwitch: SwitchInterface {
     private(set) var flushes: [String?] = []
+    private(set) var edits: [PortEdit] = []
     /// Publishes to those who follow the switch.
     nonisolated let hub = EventHub()
     private var reloadResult: Result<ReloadReport, ControlError>
@@ -32,6 +33,24 @@ actor StubSwitch: SwitchInterface {
     }
 
     func reload() throws(ControlError) -> ReloadReport { try reloadResult.get() }
+
+    func addPort(_ edit: PortEdit) throws(ControlError) -> ReloadReport {
+        edits.append(edit)
+        return ReloadReport(added: [edit.name])
+    }
+
+    func setPort(_ edit: PortEdit) throws(ControlError) -> ReloadReport {
+        try check(edit.name)
+        edits.append(edit)
+        return ReloadReport(changed: [edit.name])
+    }
+
+    func removePort(_ name: String) throws(ControlError) -> ReloadReport {
+        try check(name)
+        return ReloadReport(removed: [name])
+    }
+
+    func runningConfiguration() -> String { "[[port]]\nname = \"vm1\"\n" }
 
     func events(of kinds: Set<SwitchEvent.Kind>) throws(ControlError) -> EventReader {
         try hub.open(kinds, first: .ready(name: "lan0"))

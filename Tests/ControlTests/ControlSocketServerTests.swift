@@ -42,6 +42,49 @@ struct ControlSocketServerTests {
         #expect(await service.flushes == ["a&b=ü/%"])
     }
 
+    @Test func `ports are added, changed and removed, and the configuration is given out`()
+        async throws
+    {
+        let service = StubSwitch()
+        let added = PortEdit(name: "lab-{n}", keys: ["type": "unixgram", "path": "/ü\"\\/{n}"])
+        let changed = PortEdit(name: "vm1", keys: ["mode": "", "queue_delay": "1ms"])
+        try await withServer(service) { client, _ in
+            let reports = try await blocking {
+                [
+                    try client.addPort(added), try client.setPort(changed),
+                    try client.removePort("a&b=ü/%"),
+                ]
+            }
+            #expect(reports[0] == ReloadReport(added: ["lab-{n}"]))
+            #expect(reports[1] == ReloadReport(changed: ["vm1"]))
+            #expect(reports[2] == ReloadReport(removed: ["a&b=ü/%"]))
+            let text = try await blocking { try client.runningConfiguration() }
+            #expect(text == "[[port]]\nname = \"vm1\"\n")
+            await #expect(throws: ControlClientError.self) {
+                try await blocking { try client.removePort("vm9") }
+            }
+        }
+        #expect(await service.edits == [added, changed])
+    }
+
+    @Test(arguments: ["", "nonsense", "{\"name\": 3}", String(repeating: "x", count: 65_537)])
+    func `a body that describes no port is refused`(body: String) async throws {
+        try await withServer { client, _ in
+            let error = await #expect(throws: ControlClientError.self) {
+                try await blocking {
+                    var reply = Data()
+                    try client.exchange("POST", "/ports/add", Data(body.utf8), 5) { reply += $0 }
+                    _ = try client.bodyOfSuccess(reply)
+                }
+            }
+            guard case .declined(let refusal) = error else {
+                Issue.record("not declined: \(String(describing: error))")
+                return
+            }
+            #expect(refusal.code == .badRequest)
+        }
+    }
+
     @Test func `a refusal carries its code and every message`() async throws {
         let refusal = ControlError(.invalidConfiguration, ["lan.toml:3: a", "lan.toml:9: b"])
         try await withServer(StubSwitch(reload: .failure(refusal))) { client, _ in

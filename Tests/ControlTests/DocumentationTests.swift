@@ -108,7 +108,8 @@ private enum Readme {
         throws
     {
         let commands = [
-            "run", "check", "status", "macs list", "events", "reload", "attach", "demo",
+            "run", "check", "status", "macs list", "events", "reload", "port add", "port set",
+            "port remove", "save", "attach", "demo",
         ]
         let help = try commands.map {
             try BuiltProgram.output(of: ["help"] + $0.split(separator: " ").map(String.init))

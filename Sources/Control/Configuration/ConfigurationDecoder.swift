@@ -24,7 +24,13 @@ struct ConfigurationDecoder {
     static func decode(
         _ text: String, file: String, environment: ConfigurationEnvironment
     ) throws(ConfigurationErrors) -> Configuration {
-        let root = try TOMLNode.parse(text, file: file)
+        try decode(TOMLNode.parse(text, file: file), file: file, environment: environment)
+    }
+
+    /// Reads a document that has been parsed, or was never text.
+    static func decode(
+        _ root: TOMLNode, file: String, environment: ConfigurationEnvironment
+    ) throws(ConfigurationErrors) -> Configuration {
         var decoder = ConfigurationDecoder(file: file, environment: environment)
         let configuration = decoder.configuration(root)
         if !decoder.errors.isEmpty { throw ConfigurationErrors(decoder.errors) }

@@ -84,6 +84,13 @@ struct TOMLNode {
         return TOMLNode(root, path: TOMLPath(), lines: index.lines)
     }
 
+    /// A value that stands in no text.
+    init(path: TOMLPath, value: Value) {
+        self.path = path
+        line = nil
+        self.value = value
+    }
+
     private init(_ source: any TOMLValueConvertible, path: TOMLPath, lines: [TOMLPath: Int]) {
         self.path = path
         line = lines[path]

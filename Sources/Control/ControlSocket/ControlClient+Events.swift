@@ -19,7 +19,7 @@ extension ControlClient {
         var stream = EventLines()
         var failure: (any Error)?
         do throws(ControlClientError) {
-            try exchange("GET", target, Self.streamSilenceSecondsMax) { bytes in
+            try exchange("GET", target, Data(), Self.streamSilenceSecondsMax) { bytes in
                 for line in try stream.take(bytes) where !line.isEmpty {
                     do { try body(line) } catch {
                         failure = error

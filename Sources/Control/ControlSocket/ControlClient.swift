@@ -44,8 +44,37 @@ public struct ControlClient: Sendable {
 
     /// Makes the switch read its configuration again.
     public func reload() throws(ControlClientError) -> ReloadReport {
-        let body = try request("POST", "/reload", silenceSecondsMax: Self.reloadSilenceSecondsMax)
-        return try decode(ReloadReport.self, body)
+        try change("/reload")
+    }
+
+    /// Adds a port to the switch.
+    public func addPort(_ edit: PortEdit) throws(ControlClientError) -> ReloadReport {
+        try change("/ports/add", edit)
+    }
+
+    /// Changes keys of a port.
+    public func setPort(_ edit: PortEdit) throws(ControlClientError) -> ReloadReport {
+        try change("/ports/set", edit)
+    }
+
+    /// Removes a port.
+    public func removePort(_ name: String) throws(ControlClientError) -> ReloadReport {
+        try change(Self.target("/ports/remove", port: name))
+    }
+
+    /// What the switch runs with, as TOML.
+    public func runningConfiguration() throws(ControlClientError) -> String {
+        String(decoding: try get("/configuration"), as: UTF8.self)
+    }
+
+    private func change(
+        _ target: String, _ edit: PortEdit? = nil
+    ) throws(ControlClientError) -> ReloadReport {
+        // Texts can always be encoded.
+        let body = edit.flatMap { try? ReportJSON.encode($0, layout: .line) } ?? Data()
+        let answer = try request(
+            "POST", target, body, silenceSecondsMax: Self.reloadSilenceSecondsMax)
+        return try decode(ReloadReport.self, answer)
     }
 
     /// The body of the answer to GET `target`, unread.
@@ -71,25 +100,29 @@ public struct ControlClient: Sendable {
 
     /// Sends one request and returns the body of a reply with status 200.
     private func request(
-        _ method: String, _ target: String, silenceSecondsMax: Int? = nil
+        _ method: String, _ target: String, _ body: Data = Data(),
+        silenceSecondsMax: Int? = nil
     ) throws(ControlClientError) -> Data {
         var reply = Data()
-        try exchange(method, target, silenceSecondsMax ?? self.silenceSecondsMax) { reply += $0 }
+        try exchange(method, target, body, silenceSecondsMax ?? self.silenceSecondsMax) {
+            reply += $0
+        }
         return try bodyOfSuccess(reply)
     }
 
     /// Sends one request and passes what comes back to `receive`, until the switch closes.
     func exchange(
-        _ method: String, _ target: String, _ silenceSecondsMax: Int,
+        _ method: String, _ target: String, _ body: Data, _ silenceSecondsMax: Int,
         _ receive: (Data) throws -> Void
     ) throws(ControlClientError) {
         guard let address = ControlSocketAddress(path: socketPath) else {
             throw .pathTooLong(socketPath)
         }
-        let request =
-            "\(method) \(target) HTTP/1.1\r\nHost: ringswitch\r\nConnection: close\r\n\r\n"
+        let head =
+            "\(method) \(target) HTTP/1.1\r\nHost: ringswitch\r\nConnection: close\r\n"
+            + (body.isEmpty ? "" : "Content-Length: \(body.count)\r\n") + "\r\n"
         do {
-            try exchange(with: address, silenceSecondsMax, Data(request.utf8), receive)
+            try exchange(with: address, silenceSecondsMax, Data(head.utf8) + body, receive)
         } catch let error as ControlClientError {
             throw error
         } catch SocketError.blocked {

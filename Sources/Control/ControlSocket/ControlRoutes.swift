@@ -5,12 +5,16 @@
 //   GET  /macs[?port=P]        MACReport
 //   POST /macs/flush[?port=P]  FlushReport
 //   POST /reload               ReloadReport
+//   POST /ports/add            PortEdit in, ReloadReport out
+//   POST /ports/set            the same
+//   POST /ports/remove?port=P  ReloadReport
+//   GET  /configuration        what the switch runs with, as TOML
 //   GET  /events[?type=T]...   SwitchEvent, one a line, until the reader or the switch leaves
 //   GET  /metrics              Prometheus text 0.0.4
 //
-// JSON but for the first and the last. Failures are {"error": {"code", "messages"}} with a fitting
-// HTTP status. Query parameters that a route does not know are refused, so that a misspelt
-// `?prot=vm1` does not flush every port.
+// JSON but for the first, the last and the configuration. Failures are {"error": {"code",
+// "messages"}} with a fitting HTTP status. Query parameters that a route does not know are refused,
+// so that a misspelt `?prot=vm1` does not flush every port.
 
 internal import FlyingFox
 import Foundation
@@ -53,6 +57,27 @@ struct ControlRoutes: HTTPHandler {
             try refuseParameters(of: request)
             return try json(await service.reload())
         default:
+            return try await answerAboutPorts(request)
+        }
+    }
+
+    private func answerAboutPorts(
+        _ request: HTTPRequest
+    ) async throws(ControlError) -> HTTPResponse {
+        switch (request.path, request.method) {
+        case ("/ports/add", .POST):
+            return try json(await service.addPort(edit(of: request)))
+        case ("/ports/set", .POST):
+            return try json(await service.setPort(edit(of: request)))
+        case ("/ports/remove", .POST):
+            guard let port = try portParameter(of: request) else {
+                throw ControlError(.badRequest, "/ports/remove takes the parameter port")
+            }
+            return try json(await service.removePort(port))
+        case ("/configuration", .GET):
+            try refuseParameters(of: request)
+            return text(await service.runningConfiguration(), type: "application/toml")
+        default:
             throw unroutable(request)
         }
     }
@@ -60,7 +85,8 @@ struct ControlRoutes: HTTPHandler {
     /// Methods of each path, for the answer to a request with another one.
     private static let methods = [
         "/": "GET", "/status": "GET", "/metrics": "GET", "/macs": "GET", "/macs/flush": "POST",
-        "/reload": "POST", "/events": "GET",
+        "/reload": "POST", "/events": "GET", "/ports/add": "POST", "/ports/set": "POST",
+        "/ports/remove": "POST", "/configuration": "GET",
     ]
 
     private static let overview = """
@@ -70,6 +96,10 @@ struct ControlRoutes: HTTPHandler {
         GET  /macs[?port=P]        the MAC table (JSON)
         POST /macs/flush[?port=P]  forget learned addresses (JSON)
         POST /reload               read the configuration again (JSON)
+        POST /ports/add            a new port: {"name": "vm5", "keys": {"type": "unixgram"}}
+        POST /ports/set            other keys of a port: {"name": "vm5", "keys": {"mode": "0666"}}
+        POST /ports/remove?port=P  no such port any more
+        GET  /configuration        what the switch runs with (TOML)
         GET  /events[?type=T]...   what happens, as lines of JSON without end
         GET  /metrics              Prometheus text format 0.0.4
 
@@ -86,6 +116,25 @@ struct ControlRoutes: HTTPHandler {
     }
 
     // MARK: Parameters
+
+    /// Largest body that is read, in bytes.
+    private static let bodyLengthMax = 64 << 10
+
+    /// The change that the body of a request describes.
+    private func edit(of request: HTTPRequest) async throws(ControlError) -> PortEdit {
+        try refuseParameters(of: request)
+        guard let length = request.bodySequence.count, length <= Self.bodyLengthMax else {
+            throw ControlError(
+                .badRequest, "\(request.path) takes a body of at most \(Self.bodyLengthMax) bytes")
+        }
+        do {
+            return try ReportJSON.decode(PortEdit.self, from: await request.bodyData)
+        } catch {
+            throw ControlError(
+                .badRequest,
+                "\(request.path) takes JSON: {\"name\": NAME, \"keys\": {KEY: TEXT, ...}}")
+        }
+    }
 
     private func refuseParameters(of request: HTTPRequest) throws(ControlError) {
         guard let first = request.query.first else { return }

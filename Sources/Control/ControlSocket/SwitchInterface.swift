@@ -16,6 +16,18 @@ public protocol SwitchInterface: Sendable {
     /// - Throws: `invalid_configuration` with one message an error, `conflict` when a port's socket
     ///   or device is taken or another reload is under way; nothing has changed then.
     func reload() async throws(ControlError) -> ReloadReport
+    /// Adds a port, or several with `count`.
+    /// - Throws: `invalid_configuration` with one message an error, `conflict` when a socket or
+    ///   device is taken; nothing has changed then.
+    func addPort(_ edit: PortEdit) async throws(ControlError) -> ReloadReport
+    /// Gives keys of a port other values.
+    /// - Throws: as `addPort`, and `not_found` when there is no such port.
+    func setPort(_ edit: PortEdit) async throws(ControlError) -> ReloadReport
+    /// Removes a port.
+    /// - Throws: `not_found` when there is no such port, `conflict` when it is the last.
+    func removePort(_ name: String) async throws(ControlError) -> ReloadReport
+    /// What the switch runs with, as TOML.
+    func runningConfiguration() async -> String
     /// What happens from now on, of these types.
     /// - Throws: `conflict` when there are as many readers as there may be.
     func events(of kinds: Set<SwitchEvent.Kind>) async throws(ControlError) -> EventReader

@@ -72,7 +72,8 @@ public enum SwitchDaemon {
             try DescriptorLimit.raise(for: configuration)
             let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
             try await serve(
-                configuration, file: file, patience: directory.wasAbandoned ? killPatience : .zero,
+                configuration, file: file.map(absolute),
+                patience: directory.wasAbandoned ? killPatience : .zero,
                 signals: signals, logger: logger)
             // The lock is held until everything in the directory is gone.
             withExtendedLifetime(directory) {}
@@ -84,6 +85,13 @@ public enum SwitchDaemon {
             logger.error("\(error)")
             return 1
         }
+    }
+
+    /// `path` from the root: `status` and `save` name the file to programs that run elsewhere.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+        defer { free(directory) }
+        return String(cString: directory) + "/" + path
     }
 
     /// How long the kernel may take to end the rings of a switch that was killed.
