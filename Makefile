@@ -106,7 +106,12 @@ bench: needs-build ## measures the switch against cables and other switches, a p
 
 .PHONY: install
 install: build ## installs below PREFIX (default /usr/local), DESTDIR for packagers
-	scripts/install .build/release/ringswitch '$(DESTDIR)$(PREFIX)'
+	scripts/install .build/release/ringswitch '$(DESTDIR)$(PREFIX)' '$(PREFIX)'
+
+.PHONY: deb
+deb: build ## builds a Debian package, .build/ringswitch_VERSION_ARCHITECTURE.deb
+	@scripts/need deb
+	scripts/package-deb .build/release/ringswitch .build
 
 .PHONY: format
 format: ## formats all Swift sources in place

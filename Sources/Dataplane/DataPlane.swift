@@ -189,6 +189,11 @@ public final class DataPlane {
         publish()
     }
 
+    /// Has every worker take a turn, whether there is something to do or not.
+    public func wakeWorkers() {
+        for wake in context.wakes { wake.signal() }
+    }
+
     /// Reports what the workers have to say, and frees what nobody can reach any more.
     /// - Returns: true while something still waits for a grace period: call again soon.
     public func drainEvents(_ body: (DataPlaneEvent) -> Void) -> Bool {

@@ -27,7 +27,8 @@ extension Switch {
     }
 
     /// Tells that the switch ends, and ends every stream.
-    public func endEvents() async {
+    public func announceEnd() async {
+        service?.notify(.stopping)
         events.publish(.stopping(name: configuration.name))
         events.finish()
         let deadline = ContinuousClock.now + Self.farewellPatience

@@ -14,6 +14,8 @@ extension Switch: SwitchInterface {
         guard reloadEnd == nil else { throw ControlError(.conflict, "another reload is under way") }
         try beginChange()
         defer { endChange() }
+        service?.notify(.reloading)
+        defer { service?.notify(.ready, status: serviceStatus) }
         let file = try loadConfiguration()
         let next = reachable(file)
         var report = try await become(next)

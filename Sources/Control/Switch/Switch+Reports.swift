@@ -79,7 +79,7 @@ extension Switch {
             movesDamped: sum[.macMovesDamped], full: sum[.macTableFull])
     }
 
-    private func report(_ port: any ManagedPort) -> PortStatus {
+    func report(_ port: any ManagedPort) -> PortStatus {
         let sum = dataPlane.counters.snapshot(port: port.id)
         let base = baselines[port.id] ?? CounterSnapshot()
         func since(_ counter: Counter) -> UInt64 { sum[counter] &- base[counter] }

@@ -33,6 +33,10 @@ public final class Switch {
     let events = EventHub()
     var macWatch: MACWatch?
     var congestionWatch: CongestionWatch?
+    /// Who started the switch and wants to know how it is.
+    var service: ServiceManager?
+    var watchdog: Timer?
+    var pulse: WorkerPulse?
     private static let sweepSlices = 16
     /// Rare enough that an idle switch wakes up less than twice a second: each time costs a few
     /// wake-ups of the dispatcher's threads.
@@ -104,6 +108,7 @@ public final class Switch {
         await reloadEnd?.wait()
         await close(ports)
         housekeeping?.cancel()
+        watchdog?.cancel()
         await eventSource?.end()
         await waitForGracePeriods()
         dataPlane.stop()

@@ -120,10 +120,11 @@ public enum SwitchDaemon {
                 "workers": "\(configuration.workers)",
                 "runtime_dir": "\(configuration.runtimeDirectory)",
             ])
+        if let service = ServiceManager.current() { await control.begin(service: service) }
         if file == nil { AttachmentHints.print(configuration) }
         for warning in await control.status().warnings { logger.warning("\(warning)") }
         await attend(signals, control, logger)
-        await control.endEvents()
+        await control.announceEnd()
         await server.stop()
         await control.close()
         logger.info("switch has ended")

@@ -1,0 +1,90 @@
+// What a switch says to the service manager that started it: the protocol of sd_notify(3), a
+// datagram of lines to the socket that NOTIFY_SOCKET names. It is a dozen lines, which is less than
+// a library.
+
+internal import Glibc
+
+/// The service manager behind this process.
+///
+/// Thread-safe: a value; each notification has a socket of its own.
+struct ServiceManager: Sendable {
+    private let address: sockaddr_un
+    private let addressLength: socklen_t
+    /// Time after which a silent service is taken for dead; `nil` where nobody watches.
+    let watchdog: Duration?
+
+    /// The manager that the environment names.
+    /// - Returns: `nil` where there is none, or one that cannot be talked to.
+    init?(socket: String?, watchdogMicroseconds: String? = nil, watchdogPID: String? = nil) {
+        guard let socket, let first = socket.utf8.first,
+            first == UInt8(ascii: "/") || first == UInt8(ascii: "@")
+        else { return nil }
+        // An abstract name begins with a zero, which is written as '@'.
+        var bytes = Array(socket.utf8)
+        if first == UInt8(ascii: "@") { bytes[0] = 0 }
+        var address = sockaddr_un()
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        self.address = address
+        addressLength = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        // The variables are inherited: only the process that is named is meant.
+        let isMeant = watchdogPID.map { Int32($0) == getpid() } ?? true
+        watchdog = watchdogMicroseconds.flatMap { Int64($0) }
+            .flatMap { isMeant && $0 > 0 ? .microseconds($0) : nil }
+    }
+
+    /// The manager that this process's environment names.
+    static func current() -> ServiceManager? {
+        func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+        return ServiceManager(
+            socket: variable("NOTIFY_SOCKET"), watchdogMicroseconds: variable("WATCHDOG_USEC"),
+            watchdogPID: variable("WATCHDOG_PID"))
+    }
+
+    /// What there is to say.
+    enum State: Equatable {
+        /// The switch forwards, for the first time or after a reload.
+        case ready
+        /// A reload begins; `ready` follows.
+        case reloading
+        /// The switch ends.
+        case stopping
+        /// Everything makes progress.
+        case alive
+    }
+
+    /// Says so, with a sentence for `systemctl status`.
+    ///
+    /// Waits for nobody: a manager that does not read has its own trouble, and the switch goes on.
+    func notify(_ state: State, status: String? = nil) {
+        var lines: [String] = []
+        switch state {
+        case .ready: lines.append("READY=1")
+        case .reloading:
+            lines.append("RELOADING=1")
+            var now = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &now)
+            lines.append("MONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)")
+        case .stopping: lines.append("STOPPING=1")
+        case .alive: lines.append("WATCHDOG=1")
+        }
+        if let status { lines.append("STATUS=\(status)") }
+        send(lines.joined(separator: "\n"))
+    }
+
+    private func send(_ text: String) {
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { name in
+                _ = sendto(
+                    descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT), name,
+                    addressLength)
+            }
+        }
+    }
+}
