@@ -65,7 +65,7 @@ import Testing
         let manager = try #require(ServiceManager(socket: path))
         manager.notify(.alive)
         let listener = Listener(path: Array(path.utf8))
-        for _ in 0..<5000 { manager.notify(.alive) }
+        for _ in 0..<100 { manager.notify(.alive) }
         #expect(listener.lines() == ["WATCHDOG=1"])
     }
 

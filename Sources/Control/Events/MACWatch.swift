@@ -12,7 +12,7 @@ struct MACWatch {
     /// Changes that a look tells one by one.
     static let changesMax = 256
     /// Buckets that a look reads.
-    private static let bucketsMax = 131_072
+    static let bucketsMax = 131_072
 
     /// An address that is behind another port than before; `from` is `nil` where it is new.
     struct Change: Equatable {
@@ -32,9 +32,9 @@ struct MACWatch {
     private var next = 0
 
     /// Watches from now on: what the table holds already is not new.
-    init(_ table: MACTable, now: UInt32) {
+    init(_ table: MACTable, now: UInt32, bucketsMax: Int = bucketsMax) {
         self.table = table
-        let count = max(1, table.bucketCount / Self.bucketsMax)
+        let count = max(1, table.bucketCount / bucketsMax)
         slices = Array(repeating: [:], count: count)
         for slice in 0..<count { slices[slice] = Self.read(table, slice, of: count, now).ports }
     }
