@@ -21,7 +21,7 @@ WHOLE_TESTS   := EndToEndTests
 CONTROL_TESTS := ControlTests
 RELEASE_TESTS := Budget|Speed
 THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|HandoverTests
-MEMORY_TESTS  := RemovalTests
+MEMORY_TESTS  := RemovalTests|LiveChangeTests
 
 .PHONY: help
 help: ## lists the targets
