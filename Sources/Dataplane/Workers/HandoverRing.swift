@@ -32,7 +32,7 @@ struct HandoverRecord {
     /// Generation of the egress port when the verdict was made. Of a flood: how many copies it
     /// stands for.
     var generationOrCopies: UInt32
-    /// The frame counts among those of its port that wait.
+    /// The frame counts among those of its port that cross.
     var isCounted = false
 
     static let flood = UInt16.max
@@ -110,16 +110,6 @@ struct HandoverRing: @unchecked Sendable {
         sharedTail.pointee.store(producer.pointee.tail, ordering: .releasing)
     }
 
-    /// Whether more lies in the ring than what is on its way while both workers keep up. Call from
-    /// the producer.
-    var isFilling: Bool {
-        let limit = capacity / 32
-        guard producer.pointee.tail &- producer.pointee.knownHead > limit else { return false }
-        // Pairs with the store in `release`.
-        producer.pointee.knownHead = sharedHead.pointee.load(ordering: .acquiring)
-        return producer.pointee.tail &- producer.pointee.knownHead > limit
-    }
-
     /// The next record after those already taken, with the address of its frame, which has its
     /// virtio header before it; it stays, and is the consumer's to write, until `release`.
     func next() -> (record: HandoverRecord, frame: UnsafeMutableRawPointer)? {
@@ -136,6 +126,9 @@ struct HandoverRing: @unchecked Sendable {
         }
         return nil
     }
+
+    /// Lets `next` begin again with the first record that has not been released.
+    func rewind() { cursor.pointee = sharedHead.pointee.load(ordering: .relaxed) }
 
     /// Gives the bytes of all records taken by `next` back to the producer.
     func release() {

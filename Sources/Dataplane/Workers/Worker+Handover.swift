@@ -24,7 +24,7 @@ extension Worker where Backend: ~Copyable {
             HandoverRecord(
                 length: UInt32(frame.length), ingress: frame.ingress,
                 egress: UInt16(egress.index), generationOrCopies: entry.pointee.generation,
-                isCounted: shallCount(frame.ingress, to: worker)),
+                isCounted: links.backlog.isPausing(frame.ingress)),
             frame.address, to: worker, copies: 1)
     }
 
@@ -38,7 +38,7 @@ extension Worker where Backend: ~Copyable {
         }
         block.add(.handedOver, copies)
         if record.isCounted {
-            links.backlog.count(of: record.ingress, at: index).add()
+            links.backlog.crossing(of: record.ingress, at: index).add()
             holdBack(record.ingress)
         }
         handedTo |= 1 << UInt64(worker)
@@ -64,15 +64,28 @@ extension Worker where Backend: ~Copyable {
             guard let ring = links.ring(from: worker), !ring.isEmpty else { continue }
             var records = 0
             var copies: UInt64 = 0
+            var isAnyCounted = false
             while records < Self.handoverBatchMax, let (record, frame) = ring.next() {
                 records += 1
+                isAnyCounted = isAnyCounted || record.isCounted
                 copies += take(record, frame, table)
             }
             // Staged sends and waiting frames lie in the ring: they must have finished before the
             // bytes go back.
             finishSends()
+            if isAnyCounted { countDown(records, of: ring) }
             ring.release()
             block.add(.takenOver, copies)
+        }
+    }
+
+    /// Counts down the frames of the first `records` records that are not released. Only now that
+    /// they were sent, or count as waiting in a queue: to their source they are never out of sight.
+    private func countDown(_ records: Int, of ring: HandoverRing) {
+        ring.rewind()
+        for _ in 0..<records {
+            guard let (record, _) = ring.next() else { return }
+            if record.isCounted { links.backlog.crossing(of: record.ingress, at: index).subtract() }
         }
     }
 
@@ -83,7 +96,6 @@ extension Worker where Backend: ~Copyable {
         _ record: HandoverRecord, _ frame: UnsafeMutableRawPointer,
         _ table: UnsafePointer<ConnectionTable>
     ) -> UInt64 {
-        if record.isCounted { links.backlog.count(of: record.ingress, at: index).subtract() }
         guard record.egress == HandoverRecord.flood else {
             if let connection = connections[Int(record.egress)],
                 connection.pointee.generation == record.generationOrCopies

@@ -6,9 +6,9 @@
 // receive that finds no buffer ends; the port is paused then, until half of its buffers are free
 // again. Nothing has to be cancelled, and no frame is received that has no place.
 //
-//     enqueue            count the frame (SourceBacklog), withhold a buffer
-//     leave the queue    count it down
-//     end of the turn    show the kernel what is free again, pause and resume
+//     enqueue, hand over   count the frame (SourceBacklog), withhold a buffer
+//     leave, be taken      count it down
+//     end of the turn      show the kernel what is free again, pause and resume
 //
 // What it costs others: nothing. Only frames of the port itself count, and only unicast, since a
 // sender must not wait for the slowest of many. What it costs the port: its frames for others wait
@@ -23,9 +23,9 @@
 // down already; their delay is bounded by the same number of buffers, other flows are served in
 // turns beside them, and the queue that is worth controlling is now the sender's own.
 //
-// Frames for a port of another worker count in the ring between the two as well, once there are
-// more of them than the other worker has at hand while it keeps up. This one is not told when they
-// leave: at the end of a turn that handed some over, and while the port is paused, it looks.
+// Frames for a port of another worker count as well while they cross, beyond a first pool's worth
+// that keeps both workers busy: with several workers a port has up to twice as many frames in the
+// switch. This worker is not told when they leave, so while a port is paused it looks.
 
 internal import IORing
 internal import SwitchCore
@@ -42,7 +42,7 @@ extension Worker where Backend: ~Copyable {
         let hasStopped = connection.pointee.standstill.hasLasted(
             connection.pointee.queueDelayNanoseconds,
             sentFrames: connection.pointee.counters[.sentFrames], now: now)
-        return hasStopped ? nil : links.backlog.count(of: origin.ingress, at: index)
+        return hasStopped ? nil : links.backlog.waiting(of: origin.ingress, at: index)
     }
 
     /// Keeps one more buffer of a port, if it is this worker's, from the kernel.
@@ -53,23 +53,9 @@ extension Worker where Backend: ~Copyable {
         if Int(source.pointee.buffers.withheld) < source.pointee.buffers.count {
             source.pointee.buffers.withheld &+= 1
         }
-        listHeldBack(source)
-    }
-
-    private mutating func listHeldBack(_ source: UnsafeMutablePointer<Connection>) {
         guard !source.pointee.isListedHeldBack else { return }
         source.pointee.isListedHeldBack = true
         heldBack.append(source)
-    }
-
-    /// Whether a frame that is handed over to `worker` is to be counted until it is taken there. If
-    /// its port pauses, it may be counted at the other worker anyway, so the port is listed.
-    mutating func shallCount(_ port: PortID, to worker: Int) -> Bool {
-        guard links.backlog.isPausing(port), let source = connections[port.index] else {
-            return false
-        }
-        if source.pointee.state == .active { listHeldBack(source) }
-        return links.ring(to: worker)?.isFilling == true
     }
 
     /// Gives every port back what does not wait any more.
@@ -89,8 +75,10 @@ extension Worker where Backend: ~Copyable {
 
     private mutating func isHeldBack(_ source: UnsafeMutablePointer<Connection>) -> Bool {
         let isActive = source.pointee.state == .active
-        let waiting = isActive ? links.backlog.frames(of: source.pointee.port) : 0
+        let port = source.pointee.port
         let count = source.pointee.buffers.count
+        let crossing = isActive ? links.backlog.crossing(of: port) : 0
+        let waiting = isActive ? links.backlog.waiting(of: port) &+ max(0, crossing &- count) : 0
         source.pointee.buffers.withheld = UInt16(truncatingIfNeeded: min(waiting, count))
         source.pointee.buffers.publish()
         if waiting <= count / 2 {
@@ -98,7 +86,7 @@ extension Worker where Backend: ~Copyable {
         } else if !source.pointee.isPaused, !source.pointee.receiveArmed {
             pause(source)
         }
-        return waiting > 0
+        return waiting > 0 || crossing > 0
     }
 
     private func pause(_ source: UnsafeMutablePointer<Connection>) {

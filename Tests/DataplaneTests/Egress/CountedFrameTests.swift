@@ -33,7 +33,7 @@ import Testing
                         length: Int.random(in: 60...1000, using: &generator)), to: &queue,
                     from: port, now: now,
                     counting: isCounted
-                        ? backlog.count(of: PortID(index: port), at: 0) : nil)
+                        ? backlog.waiting(of: PortID(index: port), at: 0) : nil)
                 if isRoom, isCounted { waiting[port].append(serial) }
             case 7, 8:
                 let count = Int.random(in: 0...8, using: &generator)
@@ -41,7 +41,7 @@ import Testing
             default: _ = queue.expire(before: now - min(now, 3_000_000))
             }
             // What is left of each port is what came last.
-            let counts = (0..<3).map { backlog.frames(of: PortID(index: $0)) }
+            let counts = (0..<3).map { backlog.waiting(of: PortID(index: $0)) }
             for port in 0..<3 {
                 #expect(counts[port] <= waiting[port].count, "seed \(seed)")
                 waiting[port] = waiting[port].suffix(counts[port])
@@ -54,7 +54,7 @@ import Testing
             left[QueueFixture.flow(frame)].append(QueueFixture.serial(frame))
         }
         #expect(left[1] == waiting[1] && left[2] == waiting[2], "seed \(seed)")
-        #expect((0..<3).allSatisfy { backlog.frames(of: PortID(index: $0)) == 0 })
+        #expect((0..<3).allSatisfy { backlog.waiting(of: PortID(index: $0)) == 0 })
         #expect(queue.countedFrames == 0)
     }
 
@@ -62,7 +62,7 @@ import Testing
     func `a flow whose source is held up is not slowed down besides`(isCounted: Bool) {
         let backlog = SourceBacklog(workerCount: 1, portCapacity: 1)
         defer { backlog.deallocate() }
-        let count = backlog.count(of: PortID(index: 0), at: 0)
+        let count = backlog.waiting(of: PortID(index: 0), at: 0)
         var queue = EgressQueue(capacity: 1 << 20, discipline: .fair(target: 1_000_000))
         // Both ways to signal: a frame that is to be dropped, and one that is to be marked.
         for ecn in [UInt8(0), 2] {
@@ -85,15 +85,17 @@ import Testing
         let backlog = SourceBacklog(workerCount: 3, portCapacity: 20)
         defer { backlog.deallocate() }
         let port = PortID(index: 17)
-        for _ in 0..<5 { backlog.count(of: port, at: 0).add() }
-        for _ in 0..<4 { backlog.count(of: port, at: 2).subtract() }
-        #expect(backlog.frames(of: port) == 1)
+        for _ in 0..<5 { backlog.waiting(of: port, at: 0).add() }
+        for _ in 0..<4 { backlog.waiting(of: port, at: 2).subtract() }
+        for _ in 0..<3 { backlog.crossing(of: port, at: 1).add() }
+        #expect(backlog.crossing(of: port) == 3)
+        #expect(backlog.waiting(of: port) == 1)
         for other in 0..<20 where other != 17 {
-            #expect(backlog.frames(of: PortID(index: other)) == 0)
+            #expect(backlog.waiting(of: PortID(index: other)) == 0)
         }
         #expect(!backlog.isPausing(port))
         backlog.setPausing(port, true)
         #expect(backlog.isPausing(port) && !backlog.isPausing(PortID(index: 16)))
-        #expect(backlog.frames(of: port) == 1)
+        #expect(backlog.waiting(of: port) == 1)
     }
 }

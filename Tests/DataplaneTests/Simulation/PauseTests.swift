@@ -14,12 +14,12 @@ import Testing
     /// What a receiver that does not keep up costs a sender that is not paused.
     private static let congestion: [DropReason] = [.queueFull, .queueExpired, .codel, .overtaken]
 
-    /// Ends a bulk flow of port 0 to a receiver that takes a pool's frames well within the queue
-    /// delay, at a random pace.
+    /// Sends a bulk flow of port 0 to a receiver that takes a pool's frames, of several workers two
+    /// pools', well within the queue delay, at a random pace.
     private func sendBulk(_ run: PausedRun, seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let reader = run.simulation.peers[1]
-        let pace = Int.random(in: 2...6, using: &generator)
+        let pace = Int.random(in: 2...6, using: &generator) * run.simulation.options.workers
         reader.mood = .stuck
         for step in 0..<400 {
             run.offer(200, lengths: seed % 2 == 0 ? 60...60 : 60...600)
@@ -37,10 +37,12 @@ import Testing
         let run = try PausedRun {
             $0.seed = seed
             $0.workers = workers
-            $0.peerCapacity = Int(16 + seed % 25)
+            $0.peerCapacity = Int(16 + seed % 25) * workers
             $0.queueDiscipline = Self.disciplines[Int(seed / 2 % 2)]
         }
         sendBulk(run, seed: seed)
+        #expect(run.mostWaiting <= PausedRun.window * workers, "seed \(seed)")
+        #expect(run.mostWaiting >= PausedRun.window, "seed \(seed)")
         #expect(run.pauses.count > 3, "seed \(seed)")
         #expect(run.drops() == 0, "seed \(seed)")
         run.simulation.peers[1].mood = .reading

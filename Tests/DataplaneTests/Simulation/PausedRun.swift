@@ -11,7 +11,11 @@ final class PausedRun {
     let simulation: SimulatedSwitch
     /// Time for which port 0 was paused, one element a pause that is over.
     private(set) var pauses: [UInt64] = []
+    /// The most frames of port 0 that were ever in the switch.
+    private(set) var mostWaiting = 0
     private var pausedSince: UInt64?
+    /// The workers did not come to rest: nothing else is worth a try.
+    private var isRestless = false
 
     init(
         pauses: Bool = true, _ change: (inout SimulatedSwitch.Options) -> Void = { _ in }
@@ -27,7 +31,7 @@ final class PausedRun {
         simulation.learnStations()
     }
 
-    /// Frames that port 0 may have in the switch.
+    /// The receive buffers of a port.
     static let window = Connection.bufferCount(frameLengthMax: PortShape().frameLengthMax)
 
     /// Lets port 0's peer have so many frames for port 1, or for all, that wait to be taken.
@@ -52,7 +56,8 @@ final class PausedRun {
             restingRounds = workers.allSatisfy { isAsleep($0) } ? restingRounds + 1 : 0
             if restingRounds == 2 { return }
         }
-        Issue.record("the workers do not come to rest")
+        if !isRestless { Issue.record("the workers do not come to rest") }
+        isRestless = true
     }
 
     /// Whether the worker's last turn waited in vain, as its next would.
@@ -66,7 +71,7 @@ final class PausedRun {
         let end = simulation.clock + nanoseconds
         while true {
             rest()
-            guard simulation.clock < end else { return }
+            guard simulation.clock < end, !isRestless else { return }
             var span = end - simulation.clock
             for kernel in simulation.kernels {
                 if case .upTo(let time) = kernel.lastWait { span = min(span, UInt64(max(1, time))) }
@@ -77,6 +82,10 @@ final class PausedRun {
 
     func turn(_ worker: Int = 0) {
         simulation.turn(worker)
+        mostWaiting = max(
+            mostWaiting,
+            simulation.context.backlog.waiting(of: PortID(index: 0))
+                + simulation.context.backlog.crossing(of: PortID(index: 0)))
         if simulation.isPaused(0) {
             pausedSince = pausedSince ?? simulation.clock
         } else if let since = pausedSince {

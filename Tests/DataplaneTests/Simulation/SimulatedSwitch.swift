@@ -298,15 +298,18 @@ final class SimulatedSwitch {
         guard options.workers == 1 else { return }
         let counted = connections.reduce(0) { $0 + ($1?.pointee.queue.countedFrames ?? 0) }
         let waiting = (0..<options.ports).reduce(0) {
-            $0 + context.backlog.frames(of: PortID(index: $1))
+            $0 + context.backlog.waiting(of: PortID(index: $1))
         }
         if counted != waiting { faults.append("\(counted) counted frames wait, not \(waiting)") }
     }
 
     private func checkPause(_ connection: UnsafeMutablePointer<Connection>) {
         let port = connection.pointee.port
-        let waiting = context.backlog.frames(of: port)
-        if waiting < 0 { faults.append("\(waiting) frames of port \(port) wait") }
+        let waiting = context.backlog.waiting(of: port)
+        let crossing = context.backlog.crossing(of: port)
+        if waiting < 0 || crossing < 0 {
+            faults.append("\(waiting) frames of port \(port) wait, and \(crossing) cross")
+        }
         let isShown = context.counters.block(port: port)[.pausedPorts] == 1
         if connection.pointee.isPaused != isShown {
             faults.append("port \(port) is shown as paused: \(isShown)")
@@ -367,9 +370,10 @@ final class SimulatedSwitch {
             sourceLocation: sourceLocation)
         #expect(tables.isEmpty, "seed \(options.seed)", sourceLocation: sourceLocation)
         for port in 0..<options.ports {
+            let id = PortID(index: port)
             #expect(
-                context.backlog.frames(of: PortID(index: port)) == 0, "seed \(options.seed)",
-                sourceLocation: sourceLocation)
+                context.backlog.waiting(of: id) == 0 && context.backlog.crossing(of: id) == 0,
+                "seed \(options.seed)", sourceLocation: sourceLocation)
             #expect(counters(port)[.pausedPorts] == 0, sourceLocation: sourceLocation)
         }
         expectSound(sourceLocation: sourceLocation)

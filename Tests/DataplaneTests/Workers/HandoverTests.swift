@@ -46,6 +46,22 @@ import Testing
         #expect(ring.isEmpty)
     }
 
+    @Test func `what was taken and not released can be taken once more`() {
+        let ring = HandoverRing(capacity: 1024)
+        defer { ring.deallocate() }
+        for number in 1...4 { #expect(append(60, number, to: ring)) }
+        ring.publish()
+        #expect(isNext(60, 1, of: ring))
+        ring.release()
+        #expect(isNext(60, 2, of: ring))
+        #expect(isNext(60, 3, of: ring))
+        ring.rewind()
+        for number in 2...4 { #expect(isNext(60, number, of: ring)) }
+        ring.release()
+        ring.rewind()
+        #expect(ring.next() == nil)
+    }
+
     @Test func `bytes are room again only after their release`() {
         let ring = HandoverRing(capacity: 256)
         defer { ring.deallocate() }
