@@ -98,6 +98,32 @@ struct DataPlaneBudgetTests {
         try fixture.stop()
     }
 
+    @Test(.enabled(if: allocation_counter_works(), "the sanitizer needs malloc for itself"))
+    func `a worker allocates nothing while it pauses a port`() throws {
+        let fixture = try DataPlaneFixture(ports: 2)
+        try fixture.attach(0, sendBuffer: 64 * 1024, pauses: true)
+        try fixture.attach(1, sendBuffer: 16 * 1024, queueDelay: 1_000_000_000_000)
+        try fixture.wait("activation") {
+            fixture.events.filter { $0.kind == .activated }.count == 2
+        }
+        // Only unicast frames pause.
+        #expect(fixture.send(DataPlaneFixture.frame(from: 1, to: nil), from: 1))
+        #expect(fixture.receive(0) != nil)
+        let worker = try thread(named: "worker-0")
+        let frame = DataPlaneFixture.frame(from: 0, to: 1, length: 1000)
+        var before: Int64 = 0
+        for number in 0..<22_000 {
+            // The first frames bring the runtime's own caches.
+            if number == 2000 { before = allocation_counter_count(worker) }
+            while fixture.send(frame, from: 0) {}
+            try #require(fixture.receive(1, milliseconds: 5000) != nil)
+        }
+        #expect(allocation_counter_count(worker) - before == 0)
+        #expect(fixture.plane.counters.snapshot()[.pauses] > 10)
+        #expect(fixture.plane.counters.snapshot().dropped == 0)
+        try fixture.stop()
+    }
+
     @Test func `under load a frame costs a fifth of a system call at most`() throws {
         let worker = try OwnWorker(ports: 2) { wake throws(RingError) in
             CountingBackend(ring: try RingBackend(fileSlots: 2, wake: wake))

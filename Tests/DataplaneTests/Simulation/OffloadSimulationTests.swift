@@ -27,6 +27,9 @@ import Testing
             options.workers = workers
             options.ports = ports
             options.shapes = OffloadTraffic.shapes(ports, using: &generator)
+            for port in 0..<ports where options.shapes[port].transport == .unixgram {
+                options.shapes[port].pauses = Bool.random(using: &generator)
+            }
             options.handoverBytes = 1 << 20
             // The peers demand the order of all that comes from a port, not that of its flows.
             options.queueDiscipline = .fifo
