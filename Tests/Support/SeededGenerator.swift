@@ -4,8 +4,8 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 
     /// Starts the sequence of `seed`.
     public init(seed: UInt64) {
-        // The state must not be zero.
-        state = (seed &+ 0x9E37_79B9_7F4A_7C15) | 1
+        // Another state for every seed below 2^63, and never zero, as it is odd.
+        state = seed &* 2 &+ 0x9E37_79B9_7F4A_7C15
         for _ in 0..<4 { _ = next() }
     }
 
