@@ -70,26 +70,6 @@ int cshims_thread_set_affinity(const int32_t *cpus, uint32_t count) {
     return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
-// Of linux/sched/types.h, which does not go together with glibc's sched.h.
-struct scheduling {
-    uint32_t size;
-    uint32_t policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime;
-    uint64_t deadline;
-    uint64_t period;
-};
-
-int cshims_thread_set_slice(uint64_t nanoseconds) {
-    struct scheduling now = {.size = sizeof now};
-    if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0) return -errno;
-    if (now.policy != SCHED_OTHER && now.policy != SCHED_BATCH) return 0;
-    now.runtime = nanoseconds;
-    return syscall(SYS_sched_setattr, 0, &now, 0) < 0 ? -errno : 0;
-}
-
 int cshims_thread_set_name(const char *name) {
     char cut[16];  // TASK_COMM_LEN
     snprintf(cut, sizeof cut, "%s", name);

@@ -30,11 +30,6 @@ uint64_t cshims_clock_monotonic(void);
 /// of range.
 int cshims_thread_set_affinity(const int32_t *cpus, uint32_t count);
 
-/// Asks the scheduler for slices of that length for the calling thread: from 0.1 to 100 ms. The
-/// shorter they are, the sooner a thread is given a CPU when it wakes up; its share stays the same
-/// (sched_setattr(2), `sched_runtime` of SCHED_OTHER; older kernels than 6.12 take no notice).
-int cshims_thread_set_slice(uint64_t nanoseconds);
-
 /// Names the calling thread; the kernel shows at most 15 bytes, the rest is cut off.
 int cshims_thread_set_name(const char *name);
 

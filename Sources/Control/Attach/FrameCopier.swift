@@ -100,9 +100,6 @@ final class FrameCopier {
                 guard let context else { return nil }
                 let box = Unmanaged<Box>.fromOpaque(context).takeRetainedValue()
                 _ = cshims_thread_set_name(box.name)
-                // As a network card would, it reads when there is something to read, not when the
-                // programs that use it have had their time.
-                _ = cshims_thread_set_slice(100_000)
                 box.body()
                 return nil
             }, box.toOpaque())

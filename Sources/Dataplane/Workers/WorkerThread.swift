@@ -76,17 +76,12 @@ final class WorkerThread {
         pthread_join(thread, nil)
     }
 
-    private static let sliceNanoseconds: UInt64 = 100_000
-
     private static func run(_ start: Start) {
         cshims_thread_set_name("worker-\(start.index)")
         if let processor = start.processor {
             var list = [Int32(processor)]
             _ = cshims_thread_set_affinity(&list, 1)
         }
-        // A worker waits for what the kernel says, does little, and waits again: with the shortest
-        // slices it gets a CPU when a frame arrives, not when its neighbours have had theirs.
-        _ = cshims_thread_set_slice(sliceNanoseconds)
         let context = start.context
         let index = start.index
         do throws(RingError) {
