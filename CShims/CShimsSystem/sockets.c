@@ -46,6 +46,32 @@ int cshims_socket_create_unixgram(void) {
     return fd < 0 ? -errno : fd;
 }
 
+int cshims_socket_create(int type) {
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int cshims_socket_listen(int socket, int backlog) {
+    return listen(socket, backlog) < 0 ? -errno : 0;
+}
+
+int cshims_socket_accept(int socket) {
+    int fd;
+    do {
+        fd = accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    return fd < 0 ? -errno : fd;
+}
+
+int cshims_socket_peer_credentials(int socket, int32_t *pid, uint32_t *uid) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -errno;
+    *pid = credentials.pid;
+    *uid = credentials.uid;
+    return 0;
+}
+
 static int path_address(const char *path, struct sockaddr_un *address) {
     size_t length = strlen(path);
     if (length >= sizeof address->sun_path) return -ENAMETOOLONG;
@@ -184,6 +210,24 @@ int cshims_socket_send_batch(int socket, const struct cshims_gather *frames, uin
         if ((uint32_t)sent < chunk) break;
     }
     return (int)total;
+}
+
+static_assert(sizeof(struct cshims_slice) == sizeof(struct iovec), "taken as iovec");
+
+ssize_t cshims_stream_receive(int socket, struct cshims_slice first, struct cshims_slice second) {
+    struct iovec vectors[2] = {
+        {.iov_base = (void *)first.address, .iov_len = first.length},
+        {.iov_base = (void *)second.address, .iov_len = second.length},
+    };
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
+    ssize_t count = recvmsg(socket, &message, MSG_DONTWAIT);
+    return count < 0 ? -errno : count;
+}
+
+ssize_t cshims_stream_send(int socket, const struct cshims_slice *pieces, uint32_t count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
+    ssize_t sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 ? -errno : sent;
 }
 
 int cshims_socket_outstanding(int socket) {

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /// Room for the longest name the kernel reports: family, 108 bytes of path, and a closing zero.
 enum { CSHIMS_UNIX_ADDRESS_CAPACITY = 112 };
@@ -51,6 +52,19 @@ struct cshims_unix_diagnosis {
 /// A UNIX datagram socket, close-on-exec and non-blocking.
 int cshims_socket_create_unixgram(void);
 
+/// A UNIX socket of type SOCK_STREAM or SOCK_SEQPACKET, close-on-exec and non-blocking.
+int cshims_socket_create(int type);
+
+/// Lets a bound socket take connections, so many waiting at most.
+int cshims_socket_listen(int socket, int backlog);
+
+/// Takes the first connection that waits, close-on-exec and non-blocking. -EAGAIN: none waits.
+int cshims_socket_accept(int socket);
+
+/// Who connected, or listened when the caller connected (SO_PEERCRED). A pid of 0 is of another PID
+/// namespace.
+int cshims_socket_peer_credentials(int socket, int32_t *pid, uint32_t *uid);
+
 /// Gives the socket a path. The new file's mode is the one set on the descriptor before by
 /// `cshims_socket_set_birth_mode`, less the umask. -ENAMETOOLONG: more than 107 bytes.
 int cshims_socket_bind_path(int socket, const char *path);
@@ -94,6 +108,14 @@ int64_t cshims_socket_receive(
 /// Sends datagrams in order without blocking, and stops at the first refusal. Returns how many were
 /// sent, or the -errno of the first one.
 int cshims_socket_send_batch(int socket, const struct cshims_gather *frames, uint32_t count);
+
+/// Receives from a stream without blocking, all of the first place before the second. Returns the
+/// number of bytes, 0 at the end of the stream, or -errno.
+ssize_t cshims_stream_receive(int socket, struct cshims_slice first, struct cshims_slice second);
+
+/// Sends pieces one behind the other without blocking. Returns the number of bytes that found room,
+/// or -errno if none did. At most 1024 pieces.
+ssize_t cshims_stream_send(int socket, const struct cshims_slice *pieces, uint32_t count);
 
 /// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
 int cshims_socket_outstanding(int socket);

@@ -11,14 +11,6 @@ internal import Glibc
 internal import IORing
 internal import SwitchCore
 
-/// How frames travel between the switch and a peer.
-public enum TransportKind: UInt8, Sendable {
-    /// One frame a datagram on a connected AF_UNIX datagram socket.
-    case unixgram
-    /// One frame a read or write on a TAP device's descriptor.
-    case tap
-}
-
 /// A frame that a peer sent before its receives could be armed, kept in memory of the connection
 /// with headroom before it.
 struct EarlyFrame {
@@ -39,7 +31,8 @@ struct Connection: ~Copyable {
         /// Every frame is an SQE; nobody waits.
         case direct
         /// The peer refused a frame lately or may do so soon: frames go by sendmmsg, which stops at
-        /// the first refusal and so keeps their order, and wait in `queue` while it refuses.
+        /// the first refusal and so keeps their order, and wait in `queue` while it refuses. A
+        /// stream is always sent to so.
         case careful
     }
 
@@ -63,6 +56,8 @@ struct Connection: ~Copyable {
     /// What Control wants to be different, until the owner has seen to it.
     let change = PendingChange()
     let counters: CounterBlock
+    /// Where frames travel in a stream: what that takes. `buffers` is empty then.
+    let stream: UnsafeMutablePointer<StreamState>?
 
     var buffers: BufferRing
     var queue: EgressQueue
@@ -79,7 +74,9 @@ struct Connection: ~Copyable {
     var cancelSubmitted = false
     /// The ring knows the descriptor and the buffers.
     var isOpen = false
-    var pace = Pace.direct
+    var pace: Pace
+    /// How it is sent to the peer while it keeps up.
+    let restPace: Pace
     /// Bytes that the ring may send before the socket is asked again how full it is.
     var credit = 0
     /// Bytes that the socket may hold in any case.
@@ -111,8 +108,9 @@ struct Connection: ~Copyable {
 
     private static func grantedSendBuffer(_ settings: borrowing ConnectionSettings) -> Int {
         switch settings.transport {
-        case .unixgram: max(0, Int(cshims_socket_send_buffer(settings.descriptor)))
         case .tap: 0
+        case .unixgram, .seqpacket, .stream, .vpnkit:
+            max(0, Int(cshims_socket_send_buffer(settings.descriptor)))
         }
     }
 
@@ -156,12 +154,16 @@ struct Connection: ~Copyable {
         pausesOnCongestion = settings.pausesOnCongestion
         self.counters = counters
         let lengthMax = settings.offload.ingressLengthMax(maxFrame: settings.frameLengthMax)
+        let framing = settings.transport.framing
         // One byte more than the longest frame shows an oversize frame of a TAP, which cuts
         // silently.
         buffers = try BufferRing(
             group: UInt16(settings.port.index),
-            count: Self.bufferCount(frameLengthMax: lengthMax), bufferLength: lengthMax + 1,
-            prefix: prefix)
+            count: Self.bufferCount(frameLengthMax: lengthMax),
+            bufferLength: framing == nil ? lengthMax + 1 : 1, prefix: prefix)
+        stream = framing.map { Self.makeStream($0, lengthMax, settings.frameLengthMax) }
+        restPace = framing == nil ? .direct : .careful
+        pace = restPace
         queue = EgressQueue(
             capacity: settings.queueBytes, discipline: settings.queueDiscipline, prefix: prefix,
             seed: settings.queueSeed)
@@ -184,7 +186,23 @@ struct Connection: ~Copyable {
         for frame in earlyFrames { (frame.address - BufferRing.headroom).deallocate() }
         carefulFrames.deallocate()
         carefulOrigins.deallocate()
+        stream?.deinitialize(count: 1)
+        stream?.deallocate()
     }
+
+    private static func makeStream(
+        _ framing: StreamFraming, _ ingressLengthMax: Int, _ egressLengthMax: Int
+    ) -> UnsafeMutablePointer<StreamState> {
+        let stream = UnsafeMutablePointer<StreamState>.allocate(capacity: 1)
+        stream.initialize(
+            to: StreamState(
+                framing: framing, ingressLengthMax: ingressLengthMax,
+                egressLengthMax: egressLengthMax, batchMax: carefulBatchMax))
+        return stream
+    }
+
+    /// Whether the end of a frame has to be sent before anything else.
+    var hasRest: Bool { stream?.pointee.sender.hasRest ?? false }
 
     static let bufferCountMax = 64
 

@@ -70,7 +70,7 @@ struct RingBackend: ~Copyable, WorkerBackend {
         slot: UInt32, descriptor: Int32, transport: TransportKind, buffers: inout BufferRing
     ) -> Int32 {
         let result = ring.setFile(slot: Int(slot), fd: descriptor)
-        guard result >= 0, transport != .tap else { return result }
+        guard result >= 0, !transport.isPolled else { return result }
         do throws(RingError) {
             try buffers.register(with: &ring)
             return 0
@@ -92,10 +92,9 @@ struct RingBackend: ~Copyable, WorkerBackend {
     }
 
     mutating func armReceive(slot: UInt32, transport: TransportKind, tag: CompletionTag) -> Bool {
-        switch transport {
-        case .unixgram: ring.armReceive(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
-        case .tap: ring.armPoll(fileSlot: Int(slot), events: UInt32(POLLIN), tag: tag)
-        }
+        transport.isPolled
+            ? ring.armPoll(fileSlot: Int(slot), events: UInt32(POLLIN), tag: tag)
+            : ring.armReceive(fileSlot: Int(slot), bufferGroup: UInt16(slot), tag: tag)
     }
 
     mutating func armWritable(slot: UInt32, tag: CompletionTag) -> Bool {
@@ -121,6 +120,16 @@ struct RingBackend: ~Copyable, WorkerBackend {
                 UInt32(lengths.count)))
     }
 
+    func receiveStream(
+        descriptor: Int32, _ first: cshims_slice, _ second: cshims_slice
+    ) -> Int {
+        cshims_stream_receive(descriptor, first, second)
+    }
+
+    func sendStream(descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>) -> Int {
+        cshims_stream_send(descriptor, pieces.baseAddress, UInt32(pieces.count))
+    }
+
     func outstanding(descriptor: Int32) -> Int {
         max(0, Int(cshims_socket_outstanding(descriptor)))
     }
@@ -135,10 +144,9 @@ struct RingBackend: ~Copyable, WorkerBackend {
         _ frames: UnsafeMutableBufferPointer<cshims_gather>
     ) -> Int {
         let count = UInt32(frames.count)
-        return switch transport {
-        case .unixgram: Int(cshims_socket_send_batch(descriptor, frames.baseAddress, count))
-        case .tap: Int(cshims_tap_write_batch(descriptor, frames.baseAddress, count))
-        }
+        return transport == .tap
+            ? Int(cshims_tap_write_batch(descriptor, frames.baseAddress, count))
+            : Int(cshims_socket_send_batch(descriptor, frames.baseAddress, count))
     }
 
     /// The errno that an event can carry; the sentences of `RingError` are for the start of the

@@ -47,6 +47,11 @@ public protocol WorkerBackend: ~Copyable {
         descriptor: Int32, into memory: UnsafeMutableRawPointer, stride: Int, capacity: Int,
         lengths: UnsafeMutableBufferPointer<Int32>
     ) -> Int
+    /// Reads a stream now, the first place before the second; the number of bytes, 0 at its end, or
+    /// -errno.
+    mutating func receiveStream(
+        descriptor: Int32, _ first: cshims_slice, _ second: cshims_slice
+    ) -> Int
     /// Bytes that wait in a socket for its peer, as the kernel charges them.
     mutating func outstanding(descriptor: Int32) -> Int
     /// Bounds the bytes that may wait in a socket (SO_SNDBUF as getsockopt tells it).
@@ -56,5 +61,10 @@ public protocol WorkerBackend: ~Copyable {
     mutating func sendBatch(
         descriptor: Int32, transport: TransportKind,
         _ frames: UnsafeMutableBufferPointer<cshims_gather>
+    ) -> Int
+    /// Writes pieces to a stream now, one behind the other, as far as there is room; the number of
+    /// bytes, or -errno when it is none.
+    mutating func sendStream(
+        descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>
     ) -> Int
 }

@@ -8,8 +8,8 @@ public struct DataPlaneEvent: Sendable, Equatable {
         case activated
         /// The kernel did not accept descriptor or buffers; `errno` says why. `retired` follows.
         case activationFailed
-        /// A send or receive said that nobody is there any more; `errno` says how. Comes once a
-        /// connection.
+        /// A send or receive said that nobody is there any more; `ending` and `errno` say how.
+        /// Comes once a connection.
         case peerGone
         /// The worker and the kernel hold nothing of the connection any more.
         case retired
@@ -23,4 +23,6 @@ public struct DataPlaneEvent: Sendable, Equatable {
     public var generation: UInt32
     /// Positive errno, or 0.
     public var errno: Int32
+    /// How the connection ended, of `peerGone`.
+    public var ending = PeerEnding.failed
 }

@@ -3,7 +3,7 @@
 // A device gives one frame a call, whoever makes the call. Let the ring make it (a multishot read)
 // and every frame that arrives wakes the ring's request, also those that the batch at hand would
 // have found anyway. So the ring is only asked to say when there is something, once, and only of
-// devices that were read empty.
+// devices that were read empty. Streams (Worker+Stream) are read in the same way.
 
 internal import IORing
 internal import SwitchCore
@@ -35,6 +35,9 @@ extension Worker where Backend: ~Copyable {
         afterReading connection: UnsafeMutablePointer<Connection>
     ) -> Bool {
         guard connection.pointee.state == .active else { return false }
+        if let stream = connection.pointee.stream {
+            return mayHaveMore(afterReading: stream, of: connection)
+        }
         let limit = min(connection.pointee.buffers.count, frames.count - frameCount)
         let prefix = connection.pointee.prefix
         let count = backend.readBatch(
@@ -60,7 +63,7 @@ extension Worker where Backend: ~Copyable {
         var position = 0
         while position < arming.count {
             let connection = arming[position]
-            if connection.pointee.transport == .tap, armReceive(connection) {
+            if connection.pointee.transport.isPolled, armReceive(connection) {
                 connection.pointee.isListedForArming = false
                 arming.remove(at: position)
             } else {

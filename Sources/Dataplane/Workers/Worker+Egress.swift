@@ -251,10 +251,13 @@ extension Worker where Backend: ~Copyable {
     }
 
     /// Tells Control, once, that a connection leads nowhere.
-    mutating func reportPeerGone(_ connection: UnsafeMutablePointer<Connection>, errno: Int32) {
+    mutating func reportPeerGone(
+        _ connection: UnsafeMutablePointer<Connection>, errno: Int32,
+        _ ending: PeerEnding = .failed
+    ) {
         guard connection.pointee.state == .active else { return }
         connection.pointee.state = .abandoned
         dropQueue(connection, .noPeer)
-        post(.peerGone, connection, errno: errno)
+        post(.peerGone, connection, errno: errno, ending)
     }
 }

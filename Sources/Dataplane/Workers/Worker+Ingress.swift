@@ -54,7 +54,7 @@ extension Worker where Backend: ~Copyable {
         }
         guard !completion.hasMore else { return }
         connection.pointee.receiveArmed = false
-        if connection.pointee.transport == .tap, completion.result > 0 {
+        if connection.pointee.transport.isPolled, completion.result > 0 {
             listReadable(connection)
         } else {
             listForArming(connection)
@@ -79,6 +79,9 @@ extension Worker where Backend: ~Copyable {
         _ result: Int32, _ connection: UnsafeMutablePointer<Connection>
     ) {
         switch -result {
+        case 0 where connection.pointee.transport.hasEnd: end(connection, .closed)
+        case ECONNRESET where connection.pointee.transport.hasEnd:
+            reportPeerGone(connection, errno: -result)
         case 0:
             // An empty datagram: the only receive that ends well without a buffer.
             connection.pointee.counters.add(.receivedFrames, 1)

@@ -10,6 +10,9 @@
 //     leave, be taken      count it down
 //     end of the turn      show the kernel what is free again, pause and resume
 //
+// A stream is not read while as many of its frames wait as it would have buffers, were it one of
+// datagrams.
+//
 // What it costs others: nothing. Only frames of the port itself count, and only unicast, since a
 // sender must not wait for the slowest of many. What it costs the port: its frames for others wait
 // with those for the slow one. That is bounded twice. A frame waits for `queue_delay` at most, so a
@@ -75,10 +78,9 @@ extension Worker where Backend: ~Copyable {
 
     private mutating func isHeldBack(_ source: UnsafeMutablePointer<Connection>) -> Bool {
         let isActive = source.pointee.state == .active
-        let port = source.pointee.port
         let count = source.pointee.buffers.count
-        let crossing = isActive ? links.backlog.crossing(of: port) : 0
-        let waiting = isActive ? links.backlog.waiting(of: port) &+ max(0, crossing &- count) : 0
+        let crossing = isActive ? links.backlog.crossing(of: source.pointee.port) : 0
+        let waiting = isActive ? waitingFrames(of: source) : 0
         source.pointee.buffers.withheld = UInt16(truncatingIfNeeded: min(waiting, count))
         source.pointee.buffers.publish()
         if waiting <= count / 2 {
@@ -89,7 +91,15 @@ extension Worker where Backend: ~Copyable {
         return waiting > 0 || crossing > 0
     }
 
-    private func pause(_ source: UnsafeMutablePointer<Connection>) {
+    /// How many frames of a port wait, for as far as it is held up by them.
+    func waitingFrames(of source: UnsafeMutablePointer<Connection>) -> Int {
+        let port = source.pointee.port
+        let crossing = links.backlog.crossing(of: port)
+        return links.backlog.waiting(of: port)
+            &+ max(0, crossing &- source.pointee.buffers.count)
+    }
+
+    func pause(_ source: UnsafeMutablePointer<Connection>) {
         source.pointee.isPaused = true
         source.pointee.pausedSince = now
         source.pointee.counters.add(.pauses)
@@ -100,7 +110,8 @@ extension Worker where Backend: ~Copyable {
         source.pointee.isPaused = false
         source.pointee.counters.add(.pausedNanoseconds, now &- source.pointee.pausedSince)
         source.pointee.counters.set(.pausedPorts, to: 0)
-        listForArming(source)
+        // What a stream has received already is cut up before more is asked for.
+        if source.pointee.stream == nil { listForArming(source) } else { listReadable(source) }
     }
 
     /// When a congested port is to be looked at: at its next try, or as soon as a frame expires

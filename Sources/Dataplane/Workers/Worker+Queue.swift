@@ -48,10 +48,8 @@ extension Worker where Backend: ~Copyable {
             rebasing: connection.pointee.carefulFrames[..<count])
         var position = 0
         while position < count, connection.pointee.state == .active {
-            let result = backend.sendBatch(
-                descriptor: connection.pointee.descriptor,
-                transport: connection.pointee.transport,
-                UnsafeMutableBufferPointer(rebasing: frames[position...]))
+            let result = sendBatch(
+                UnsafeMutableBufferPointer(rebasing: frames[position...]), to: connection)
             if result > 0 {
                 self.count(frames[position..<(position + result)], connection)
                 position += result
@@ -142,7 +140,7 @@ extension Worker where Backend: ~Copyable {
             let connection = congested[position]
             drain(connection)
             if isAtEase(connection) {
-                connection.pointee.pace = .direct
+                connection.pointee.pace = connection.pointee.restPace
                 connection.pointee.isListedCongested = false
                 connection.pointee.queue.trim(now: now)
                 congested.remove(at: position)
@@ -154,12 +152,13 @@ extension Worker where Backend: ~Copyable {
 
     private func isAtEase(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         guard connection.pointee.queue.isEmpty else { return false }
+        guard !connection.pointee.hasRest else { return connection.pointee.state != .active }
         return connection.pointee.state != .active
             || now >= connection.pointee.lastRefusal + Connection.carefulNanoseconds
     }
 
     private mutating func drain(_ connection: UnsafeMutablePointer<Connection>) {
-        guard !connection.pointee.queue.isEmpty else { return }
+        guard !connection.pointee.queue.isEmpty else { return sendRest(of: connection) }
         if now > connection.pointee.queueDelayNanoseconds {
             let expired = connection.pointee.queue.expire(
                 before: now - connection.pointee.queueDelayNanoseconds)
@@ -185,9 +184,8 @@ extension Worker where Backend: ~Copyable {
         defer { gaugeQueue(connection) }
         // CoDel may have dropped all that was there.
         guard count > 0 else { return true }
-        let result = backend.sendBatch(
-            descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
-            UnsafeMutableBufferPointer(rebasing: frames[..<count]))
+        let result = sendBatch(
+            UnsafeMutableBufferPointer(rebasing: frames[..<count]), to: connection)
         if result > 0 {
             self.count(frames[..<result], connection)
             connection.pointee.queue.removeFirst(result)
@@ -210,7 +208,9 @@ extension Worker where Backend: ~Copyable {
         var first = lookTime()
         for position in 0..<congested.count {
             let connection = congested[position]
-            guard !connection.pointee.queue.isEmpty else { continue }
+            // A rest has no end of its time: the kernel says when there is room for it.
+            let isRestDue = connection.pointee.hasRest && !connection.pointee.pollArmed
+            guard !connection.pointee.queue.isEmpty || isRestDue else { continue }
             first = min(first ?? .max, dueTime(connection))
         }
         guard let first else { return nil }

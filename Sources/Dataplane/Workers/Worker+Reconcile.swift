@@ -163,12 +163,13 @@ extension Worker where Backend: ~Copyable {
     }
 
     func post(
-        _ kind: DataPlaneEvent.Kind, _ connection: UnsafeMutablePointer<Connection>, errno: Int32
+        _ kind: DataPlaneEvent.Kind, _ connection: UnsafeMutablePointer<Connection>, errno: Int32,
+        _ ending: PeerEnding = .failed
     ) {
         post(
             DataPlaneEvent(
                 kind: kind, port: connection.pointee.port,
-                generation: connection.pointee.generation, errno: errno))
+                generation: connection.pointee.generation, errno: errno, ending: ending))
     }
 
     /// Not inlined: it counts references, which the audit of the hot functions lets pass here

@@ -34,6 +34,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case pausedNanoseconds
     /// Gauge: 1 while the port is paused.
     case pausedPorts
+    /// Connections that ended because the peer broke the rules of its transport.
+    case peerFaults
     /// Frames whose source was not moved to this port because it had moved, or been seen elsewhere,
     /// in the same tick, or is pinned.
     case macMovesDamped
@@ -73,6 +75,7 @@ public enum Counter: Int, CaseIterable, Sendable {
         case .pauses: "pauses"
         case .pausedNanoseconds: "paused_nanoseconds"
         case .pausedPorts: "paused_ports"
+        case .peerFaults: "peer_faults"
         case .macMovesDamped: "mac_moves_damped"
         case .macTableFull: "mac_table_full"
         case .staleCompletions: "stale_completions"

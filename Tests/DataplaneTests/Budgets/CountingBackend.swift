@@ -69,6 +69,19 @@ struct CountingBackend: ~Copyable, WorkerBackend {
             lengths: lengths)
     }
 
+    mutating func receiveStream(
+        descriptor: Int32, _ first: cshims_slice, _ second: cshims_slice
+    ) -> Int {
+        ring.receiveStream(descriptor: descriptor, first, second)
+    }
+
+    mutating func sendStream(
+        descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>
+    ) -> Int {
+        batches += 1
+        return ring.sendStream(descriptor: descriptor, pieces)
+    }
+
     mutating func outstanding(descriptor: Int32) -> Int {
         ring.outstanding(descriptor: descriptor)
     }

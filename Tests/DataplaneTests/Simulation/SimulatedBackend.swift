@@ -62,6 +62,18 @@ struct SimulatedBackend: WorkerBackend {
         return kernel.read(peer, memory, stride: stride, capacity: capacity, lengths)
     }
 
+    func receiveStream(
+        descriptor: Int32, _ first: cshims_slice, _ second: cshims_slice
+    ) -> Int {
+        guard let peer = peers(descriptor) else { return -Int(EBADF) }
+        return kernel.readStream(peer, first, second)
+    }
+
+    func sendStream(descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>) -> Int {
+        guard let peer = peers(descriptor) else { return -Int(EBADF) }
+        return peer.stream.take(pieces, for: peer)
+    }
+
     func outstanding(descriptor: Int32) -> Int { peers(descriptor)?.outstanding ?? 0 }
 
     func setSendBuffer(descriptor: Int32, bytes: Int) {

@@ -35,7 +35,8 @@ final class SimulatedKernel {
         var poll: CompletionTag?
         /// Enters within which a device is read again unasked, as its last read filled all buffers.
         var entersToRead = 0
-        var isDevice: Bool { peer.shape.transport == .tap }
+        /// The ring is only asked whether there is something to read.
+        var isDevice: Bool { peer.shape.transport.isPolled }
 
         init(peer: SimulatedPeer, buffers: borrowing BufferRing) {
             self.peer = peer
@@ -125,7 +126,7 @@ final class SimulatedKernel {
         }
         guard let peer = peers(descriptor) else { return -EBADF }
         if slots[index] != nil { note("slot \(index) was opened twice") }
-        if peer.shape.transport != .tap {
+        if !peer.shape.transport.isPolled {
             for id in 0..<buffers.count { buffers.giveBack(UInt16(id)) }
             buffers.publish()
         }
@@ -294,6 +295,22 @@ final class SimulatedKernel {
         }
         slot.entersToRead = count == lengths.count ? 3 : 0
         return count > 0 ? count : -Int(EAGAIN)
+    }
+
+    /// Reads a stream, as much at a time as pleases the test.
+    func readStream(
+        _ peer: SimulatedPeer, _ first: cshims_slice, _ second: cshims_slice
+    ) -> Int {
+        guard let slot = slots.values.first(where: { $0.peer === peer }) else {
+            note("a read of port \(peer.port), which is not open")
+            return -Int(EBADF)
+        }
+        if slot.receive != nil { note("a read of port \(peer.port) while it is asked for") }
+        let asked = Int(first.length + second.length)
+        if asked == 0 { note("a read of no bytes") }
+        let count = peer.stream.give(first, second, from: peer)
+        slot.entersToRead = count == asked ? 3 : 0
+        return count
     }
 
     private func end(_ slot: Slot, _ tag: CompletionTag, _ result: Int32) {

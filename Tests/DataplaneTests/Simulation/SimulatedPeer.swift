@@ -15,9 +15,17 @@ struct PortShape {
     var mtu: Int?
     /// The peer waits while its frames do.
     var pauses = false
+    /// Frames travel in a stream.
+    var framing: StreamFraming?
 
     /// Frames with a virtio header are a TAP device's.
-    var transport: TransportKind { offload.hasHeader ? .tap : .unixgram }
+    var transport: TransportKind {
+        switch framing {
+        case .bigEndian32: .stream
+        case .littleEndian16: .vpnkit
+        case nil: offload.hasHeader ? .tap : .unixgram
+        }
+    }
     /// Bytes before each frame.
     var prefix: Int { offload.hasHeader ? VirtioNetHeader.length : 0 }
 }
@@ -36,6 +44,8 @@ class SimulatedPeer {
 
     let port: PortID
     let shape: PortShape
+    /// What a peer with a stream has of its own.
+    let stream: SimulatedStream
     /// Datagrams on their way to the switch, oldest first.
     var outbox: [[UInt8]] = []
     var mood = Mood.reading
@@ -64,6 +74,8 @@ class SimulatedPeer {
         self.shape = shape
         self.capacity = capacity
         generator = SeededGenerator(seed: seed &* 31 &+ UInt64(port.rawValue))
+        stream = SimulatedStream(
+            shape.framing ?? .bigEndian32, seed: seed &* 37 &+ UInt64(port.rawValue))
     }
 
     /// Whether poll(2) would report room: as the kernel does, when a quarter is taken at most.

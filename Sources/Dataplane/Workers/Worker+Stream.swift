@@ -1,0 +1,161 @@
+// Frames of streams, by recvmsg and sendmsg.
+//
+// The ring is only asked to say when there is something to read, as of devices (Worker+Devices):
+// one call then brings all that has come, many frames where they are small, into memory of the
+// connection. A receive of the ring would end after each piece that the peer wrote.
+//
+// Sending is always careful (Worker+Queue), since of several sends of the ring a later one could go
+// on where an earlier one was cut off. What is left of a frame that was cut off goes before
+// everything else (StreamSender), and until then the port counts as congested.
+
+internal import CShimsSystem
+internal import Glibc
+internal import IORing
+internal import SwitchCore
+
+extension Worker where Backend: ~Copyable {
+    /// Calls that read a stream in one turn.
+    private static var streamReadsMax: Int { 4 }
+    /// Frames that one stream adds to a turn.
+    private static var streamFramesMax: Int { 1024 }
+
+    /// Adds what a stream has to the batch; false when there is no more for now, or its port is to
+    /// wait.
+    @inline(never)
+    mutating func mayHaveMore(
+        afterReading stream: UnsafeMutablePointer<StreamState>,
+        of connection: UnsafeMutablePointer<Connection>
+    ) -> Bool {
+        guard let limit = frameLimit(of: connection) else { return false }
+        stream.pointee.receiver.beginTurn()
+        var readsLeft = Self.streamReadsMax
+        var isEmptied = false
+        while frameCount < limit {
+            switch stream.pointee.receiver.next() {
+            case .frame(let address, let length):
+                append(address, length: length, connection, buffer: Self.noBuffer)
+            case .oversize(let length): countOversize(length, connection)
+            case .needsTurn: return true
+            case .broken(let ending):
+                end(connection, ending)
+                return false
+            case .needsBytes:
+                guard !isEmptied else {
+                    listForArming(connection)
+                    return false
+                }
+                guard readsLeft > 0 else { return true }
+                readsLeft &-= 1
+                switch receive(stream, connection) {
+                case .all: break
+                case .some: isEmptied = true
+                case .none: return false
+                }
+            }
+        }
+        return true
+    }
+
+    /// How much came of what was asked for.
+    private enum Arrival { case all, some, none }
+
+    private mutating func receive(
+        _ stream: UnsafeMutablePointer<StreamState>,
+        _ connection: UnsafeMutablePointer<Connection>
+    ) -> Arrival {
+        let (torn, stage) = stream.pointee.receiver.places()
+        let count = backend.receiveStream(
+            descriptor: connection.pointee.descriptor, torn, stage)
+        if count > 0 {
+            stream.pointee.receiver.receive(count)
+            // A socket that gives less than was asked for is empty.
+            return count == Int(truncatingIfNeeded: torn.length &+ stage.length) ? .all : .some
+        }
+        switch -count {
+        case 0:
+            end(
+                connection,
+                stream.pointee.receiver.isBetweenFrames ? .closed : .closedAmidFrame)
+        case Int(EAGAIN), Int(EINTR), Int(ENOMEM), Int(ENOBUFS): listForArming(connection)
+        case let errno:
+            reportPeerGone(connection, errno: Int32(truncatingIfNeeded: errno))
+        }
+        return .none
+    }
+
+    /// The number of frames in the batch up to which a stream may add some; nil: its port is to
+    /// wait.
+    private mutating func frameLimit(of connection: UnsafeMutablePointer<Connection>) -> Int? {
+        guard connection.pointee.state == .active, !connection.pointee.isPaused else { return nil }
+        let limit = min(frameCount &+ Self.streamFramesMax, frames.count)
+        guard connection.pointee.pausesOnCongestion else { return limit }
+        let left = connection.pointee.buffers.count &- waitingFrames(of: connection)
+        guard left > 0 else {
+            pause(connection)
+            return nil
+        }
+        return min(limit, frameCount &+ left)
+    }
+
+    /// Counts a frame that is passed over as it arrives.
+    private func countOversize(_ length: Int, _ connection: UnsafeMutablePointer<Connection>) {
+        let counters = connection.pointee.counters
+        counters.add(.receivedFrames, 1)
+        counters.add(.receivedBytes, UInt64(truncatingIfNeeded: length))
+        counters.add(dropped: .oversize, 1)
+    }
+
+    /// Ends a connection whose peer has, or that nothing more can be received from.
+    mutating func end(_ connection: UnsafeMutablePointer<Connection>, _ ending: PeerEnding) {
+        if ending.isFault { connection.pointee.counters.add(.peerFaults, 1) }
+        reportPeerGone(connection, errno: 0, ending)
+    }
+
+    // MARK: Sending
+
+    /// Sends frames to a connection now, in order, up to the first refusal; the number taken, or
+    /// -errno when it is none.
+    mutating func sendBatch(
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>,
+        to connection: UnsafeMutablePointer<Connection>
+    ) -> Int {
+        guard let stream = connection.pointee.stream else {
+            return backend.sendBatch(
+                descriptor: connection.pointee.descriptor,
+                transport: connection.pointee.transport, frames)
+        }
+        return send(frames, to: connection, stream)
+    }
+
+    @inline(never)
+    private mutating func send(
+        _ frames: UnsafeMutableBufferPointer<cshims_gather>,
+        to connection: UnsafeMutablePointer<Connection>,
+        _ stream: UnsafeMutablePointer<StreamState>
+    ) -> Int {
+        let pieces = stream.pointee.sender.gather(frames)
+        let result = backend.sendStream(
+            descriptor: connection.pointee.descriptor, pieces)
+        guard result >= 0 else { return result }
+        let taken = stream.pointee.sender.send(result, of: frames)
+        // It was cut off because the socket is full.
+        if stream.pointee.sender.hasRest { refused(connection, -EAGAIN) }
+        return taken > 0 || frames.isEmpty ? taken : -Int(EAGAIN)
+    }
+
+    /// Sends what is left of a frame that was cut off, once its time has come.
+    mutating func sendRest(of connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.hasRest, connection.pointee.state == .active,
+            now >= connection.pointee.retryAt
+        else { return }
+        let none = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulFrames[..<0])
+        let result = sendBatch(none, to: connection)
+        guard result < 0 else { return }
+        if isFull(Int32(truncatingIfNeeded: result)) {
+            refused(connection, Int32(truncatingIfNeeded: result))
+        } else {
+            // The frame counts as sent already.
+            reportPeerGone(connection, errno: Int32(truncatingIfNeeded: -result))
+        }
+    }
+}
