@@ -68,7 +68,7 @@ struct PrometheusTextTests {
                 _ = try #require(Double(words.last ?? ""))
             }
         }
-        #expect(announced.count == 29)
+        #expect(announced.count == 30)
     }
 
     @Test func `the text ends with a line break`() {

@@ -27,6 +27,9 @@ extension Configuration {
             let relative = String(path.dropFirst(directory.count))
             settings.path = relative == port.name + ".sock" ? nil : relative
         }
+        if let connect = settings.connect, connect.hasPrefix(directory) {
+            settings.connect = String(connect.dropFirst(directory.count))
+        }
         return ConfigurationSchema.portKeys.compactMap { key in
             guard let literal = key.literal(settings) else { return nil }
             var without = settings

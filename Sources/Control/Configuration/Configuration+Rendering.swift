@@ -31,11 +31,11 @@ extension Configuration: CustomStringConvertible {
             "`[port_defaults]` takes any of the port keys but "
                 + ports.filter { !$0.mayBeDefault }.map { "`\($0.name)`" }.joined(separator: ", ")
                 + "; keys of one type apply to ports of that type only.",
-            table(ports.filter { $0.portType == nil }),
-            "### `[[port]]` with `type = \"unixgram\"`",
-            table(ports.filter { $0.portType == .unixgram }),
+            table(ports.filter { $0.portTypes == .all }),
+            "### `[[port]]` with a socket: `unixgram`, `stream`, `seqpacket`, `vpnkit`",
+            table(ports.filter { !$0.portTypes.contains(.tap) }),
             "### `[[port]]` with `type = \"tap\"`",
-            table(ports.filter { $0.portType == .tap }),
+            table(ports.filter { $0.portTypes == .tap }),
         ].joined(separator: "\n\n") + "\n"
     }
 
@@ -93,6 +93,19 @@ extension PortSettings {
             allowUIDs = socket.allowUIDs
             sendBuffer = socket.sendBuffer
             onCongestion = socket.onCongestion
+        case .stream(let stream):
+            allowUIDs = stream.allowUIDs
+            sendBuffer = stream.sendBuffer
+            onCongestion = stream.onCongestion
+            guard !stream.connects else {
+                connect = stream.path
+                return
+            }
+            path = stream.path
+            isShared = stream.isShared
+            mode = stream.mode
+            owner = stream.owner
+            group = stream.group
         case .tap(let tap):
             device = tap.device
             netns = tap.netns
@@ -121,6 +134,14 @@ extension PortConfiguration {
                     path: settings.path!, mode: settings.mode!, owner: settings.owner,
                     group: settings.group, allowUIDs: settings.allowUIDs!,
                     sendBuffer: settings.sendBuffer!, onCongestion: settings.onCongestion!))
+        case .stream, .seqpacket, .vpnkit:
+            kind = .stream(
+                Stream(
+                    transport: settings.type!, path: (settings.connect ?? settings.path)!,
+                    connects: settings.connect != nil, isShared: settings.isShared!,
+                    mode: settings.mode!, owner: settings.owner, group: settings.group,
+                    allowUIDs: settings.allowUIDs!, sendBuffer: settings.sendBuffer!,
+                    onCongestion: settings.onCongestion!))
         case .tap:
             kind = .tap(
                 TAP(

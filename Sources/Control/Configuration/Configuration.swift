@@ -72,8 +72,8 @@ public struct PortConfiguration: Equatable, Sendable {
     public var name: String
     /// How the port is attached, with the keys of that kind.
     public var kind: Kind
-    /// Work on frames that the peer leaves to others: `none` or `raw` on a `unixgram` port, `none`
-    /// or `vnet` on a `tap` port.
+    /// Work on frames that the peer leaves to others: `none` or `vnet` on a `tap` port, `none` on a
+    /// `vpnkit` port, `none` or `raw` on others.
     public var offload: Offload
     /// Longest frame in bytes that enters or leaves the port: payload + 14, + 4 with a VLAN tag.
     ///
@@ -89,10 +89,12 @@ public struct PortConfiguration: Equatable, Sendable {
     /// Nanoseconds after which a queued frame is dropped.
     public var queueDelayNanoseconds: Int
 
-    /// The two ways to attach a port.
+    /// The ways to attach a port.
     public enum Kind: Equatable, Sendable {
         /// An AF_UNIX datagram socket that one virtual machine connects to.
         case unixgram(Unixgram)
+        /// A socket that has connections.
+        case stream(Stream)
         /// A TAP device of the host or of a network namespace.
         case tap(TAP)
     }
@@ -117,6 +119,33 @@ public struct PortConfiguration: Equatable, Sendable {
         public var onCongestion: CongestionResponse
     }
 
+    /// What a `stream`, `seqpacket` or `vpnkit` port has.
+    public struct Stream: Equatable, Sendable {
+        /// Which of the three it is.
+        public var transport: PortType
+        /// Absolute path of the socket that the port listens on, or connects to.
+        public var path: String
+        /// Whether the port connects to its peer, instead of the peer to the port.
+        public var connects: Bool
+        /// Whether other ports have the same path, each for a client of its own.
+        public var isShared: Bool
+        /// Permission bits of the socket file, of a port that listens.
+        public var mode: UInt32
+        /// User that the socket file is given to; `nil` leaves it with the user of the switch.
+        public var owner: UInt32?
+        /// Group that the socket file is given to; `nil` leaves it with the group of the switch.
+        public var group: UInt32?
+        /// Users that may attach; empty when file permissions alone decide.
+        public var allowUIDs: [UInt32]
+        /// Effective send buffer to ask for, in bytes as the kernel charges them.
+        public var sendBuffer: Int
+        /// What becomes of the peer's frames at a congested port.
+        public var onCongestion: CongestionResponse
+
+        /// Who may connect to the port's socket.
+        var access: SocketAccess { SocketAccess(mode: mode, owner: owner, group: group) }
+    }
+
     /// What only a `tap` port has.
     public struct TAP: Equatable, Sendable {
         /// Name of the device, at most 15 bytes.
@@ -137,6 +166,7 @@ public struct PortConfiguration: Equatable, Sendable {
     public var type: PortType {
         switch kind {
         case .unixgram: .unixgram
+        case .stream(let stream): stream.transport
         case .tap: .tap
         }
     }
@@ -146,13 +176,23 @@ public struct PortConfiguration: Equatable, Sendable {
 public enum PortType: String, CaseIterable, Sendable {
     /// An AF_UNIX datagram socket.
     case unixgram
+    /// An AF_UNIX stream socket with frames behind their length, 32 bits big-endian.
+    case stream
+    /// An AF_UNIX socket of packets.
+    case seqpacket
+    /// A stream that begins with vpnkit's handshake, lengths of 16 bits little-endian.
+    case vpnkit
     /// A TAP device.
     case tap
+
+    /// Whether a port of the type has a socket that has connections.
+    var hasConnections: Bool { self == .stream || self == .seqpacket || self == .vpnkit }
 
     /// What a port of the type may leave to others, its default first.
     var offloads: [Offload] {
         switch self {
-        case .unixgram: [.none, .raw]
+        case .unixgram, .stream, .seqpacket: [.none, .raw]
+        case .vpnkit: [.none]
         case .tap: [.vnet, .none]
         }
     }

@@ -148,7 +148,7 @@ struct ConfigurationDecoder {
         let strangers = read(members, keys: keys, into: &table, portName: portName)
         let type = table.invalid.contains("type") ? nil : table.settings.type
         for (key, node) in strangers {
-            let fitting = keys.filter { $0.portType == nil || type == nil || $0.portType == type }
+            let fitting = keys.filter { type.map($0.portTypes.contains) ?? true }
             report(unknown(at: node, key, among: fitting.map(\.name)), portName: portName)
         }
         return table

@@ -25,8 +25,8 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     }
 
     let name: String
-    /// Type of port that the key belongs to; `nil` for every type, and for keys of `[switch]`.
-    let portType: PortType?
+    /// Types of port that the key belongs to; every type for keys of `[switch]`.
+    let portTypes: PortTypes
     /// Why no port of another type has the key, where that is not plain.
     let reason: String?
     /// Whether `[port_defaults]` may have the key.
@@ -51,11 +51,11 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     init<Value>(
         _ name: String, _ property: any WritableKeyPath<Settings, Value?> & Sendable,
         _ codec: ValueCodec<Value>, default defaultValue: Default<Value>,
-        only portType: PortType? = nil, because reason: String? = nil, mayBeDefault: Bool = true,
+        only portTypes: PortTypes = .all, because reason: String? = nil, mayBeDefault: Bool = true,
         effect: Effect = .reload, _ meaning: String
     ) {
         self.name = name
-        self.portType = portType
+        self.portTypes = portTypes
         self.reason = reason
         self.mayBeDefault = mayBeDefault
         self.effect = effect
@@ -86,6 +86,36 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     }
 }
 
+/// Some types of port.
+struct PortTypes: OptionSet, Sendable {
+    let rawValue: UInt8
+
+    static let unixgram = PortTypes(.unixgram)
+    static let stream = PortTypes(.stream)
+    static let seqpacket = PortTypes(.seqpacket)
+    static let vpnkit = PortTypes(.vpnkit)
+    static let tap = PortTypes(.tap)
+    static let connected: PortTypes = [.stream, .seqpacket, .vpnkit]
+    static let sockets: PortTypes = [.unixgram, .connected]
+    static let all: PortTypes = [.sockets, .tap]
+
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    init(_ type: PortType) {
+        rawValue = 1 << UInt8(PortType.allCases.firstIndex(of: type) ?? 0)
+    }
+
+    func contains(_ type: PortType) -> Bool { contains(PortTypes(type)) }
+
+    /// The types for people: "unixgram", "stream and seqpacket", "socket".
+    var words: String {
+        guard self != .sockets else { return "socket" }
+        let words = PortType.allCases.filter(contains).map(\.rawValue)
+        guard let last = words.last, words.count > 1 else { return words.first ?? "" }
+        return words.dropLast().joined(separator: ", ") + " and " + last
+    }
+}
+
 /// The keys of `[switch]` as a file gives them.
 struct SwitchSettings: Equatable, Sendable {
     var name: String?
@@ -109,6 +139,8 @@ struct PortSettings: Sendable {
     var queueTargetNanoseconds: Int?
     var queueDelayNanoseconds: Int?
     var path: String?
+    var connect: String?
+    var isShared: Bool?
     var mode: UInt32?
     var owner: UInt32?
     var group: UInt32?

@@ -38,7 +38,7 @@ enum ConfigurationSchema {
             "MAC addresses that the switch remembers; one port may fill half of that."),
     ]
 
-    static let portKeys: [ConfigurationKey<PortSettings>] = commonKeys + unixgramKeys + tapKeys
+    static let portKeys: [ConfigurationKey<PortSettings>] = commonKeys + socketKeys + tapKeys
 
     private static let commonKeys: [ConfigurationKey<PortSettings>] = [
         .init(
@@ -48,18 +48,22 @@ enum ConfigurationSchema {
             "count", \.count, .integer(1...Configuration.portLimit),
             default: .described("one port"),
             mayBeDefault: false,
-            "Makes that many ports. `name`, and `path` and `device` where given, must have `{n}`; "
-                + "`netns` may."),
+            "Makes that many ports. `name`, and `path`, `connect` and `device` where given, must "
+                + "have `{n}`, but not a `path` that is `shared`; `netns` may."),
         .init(
             "type", \.type, .portType, default: .required,
-            "How the port is attached: a socket that a virtual machine connects to, or a device."),
+            "How the port is attached. `unixgram`: a datagram socket, one frame a datagram. "
+                + "`stream`: a stream, each frame behind its length (32 bits, big-endian). "
+                + "`seqpacket`: a socket of packets, one frame each. `vpnkit`: a stream that "
+                + "begins with vpnkit's handshake, lengths of 16 bits, little-endian. `tap`: a "
+                + "device."),
         .init(
             "offload", \.offload, .offload,
             default: .described("`\"none\"`; on a `tap` port `\"vnet\"`"),
             "What the peer leaves to others, both ways. `none`: nothing, frames are whole. `vnet` "
                 + "(`tap` only): checksums and the cutting up of large frames, as the virtio "
-                + "header says. `raw` (`unixgram` only): the same without a header, for libkrun "
-                + "guests with offloading and for no other."),
+                + "header says. `raw` (not for `tap`, `vpnkit`): the same without a header, for "
+                + "libkrun guests with offloading and for no other."),
         .init(
             "max_frame", \.maxFrame, .size(64...Offload.superframeLengthMax),
             default: .described(
@@ -89,31 +93,43 @@ enum ConfigurationSchema {
             "Time that a frame may wait in that queue before it is dropped."),
     ]
 
-    private static let unixgramKeys: [ConfigurationKey<PortSettings>] = [
+    private static let socketKeys: [ConfigurationKey<PortSettings>] = [
         .init(
-            "path", \.path, .template(.path), default: .described("`<name>.sock`"), only: .unixgram,
+            "path", \.path, .template(.path), default: .described("`<name>.sock`"), only: .sockets,
             mayBeDefault: false, "Path of the socket, absolute or relative to `runtime_dir`."),
         .init(
-            "mode", \.mode, .mode, default: .value(0o660), only: .unixgram, effect: .live,
+            "connect", \.connect, .template(.path),
+            default: .described("the port listens on `path`"), only: [.stream, .seqpacket],
+            mayBeDefault: false,
+            "Path of a socket on which the peer listens (`stream`, `seqpacket`): the port connects "
+                + "to it, and again whenever the connection ends, 0.1 to 5 seconds later. Instead "
+                + "of `path`, `mode`, `owner`, `group` and `shared`."),
+        .init(
+            "shared", \.isShared, .boolean, default: .value(false), only: .connected,
+            "Whether other ports may have the same `path` (`stream`, `seqpacket`, `vpnkit`): each "
+                + "client is given to the first that is free. With `count` one path then serves as "
+                + "many clients."),
+        .init(
+            "mode", \.mode, .mode, default: .value(0o660), only: .sockets, effect: .live,
             "Permission bits of the socket: who may write to it may attach."),
         .init(
             "owner", \.owner, .account(.user), default: .described("the user of the switch"),
-            only: .unixgram, effect: .live, "User that the socket is given to."),
+            only: .sockets, effect: .live, "User that the socket is given to."),
         .init(
             "group", \.group, .account(.group), default: .described("the group of the switch"),
-            only: .unixgram, effect: .live, "Group that the socket is given to."),
+            only: .sockets, effect: .live, "Group that the socket is given to."),
         .init(
             "allow_uids", \.allowUIDs, .list(of: .account(.user)), default: .value([]),
-            only: .unixgram, effect: .live,
+            only: .sockets, effect: .live,
             "Users that may attach, by name or number; an empty list leaves it to `mode`."),
         .init(
             "send_buffer", \.sendBuffer, .size((8 << 10)...(1 << 30)), default: .value(4 << 20),
-            only: .unixgram, effect: .live,
+            only: .sockets, effect: .live,
             "Memory of the kernel for frames on their way to the peer: at least `max_frame` + "
                 + "8KiB. A frame of 1514 bytes is charged 2304."),
         .init(
             "on_congestion", \.onCongestion, .congestionResponse, default: .value(.drop),
-            only: .unixgram,
+            only: .sockets,
             because: "a device holds nobody back and drops what is not read, so it is always read",
             "What happens when frames of this port's peer wait for a port that does not take them. "
                 + "`drop`: what grows too old or finds no room is lost. `pause`: meanwhile the "

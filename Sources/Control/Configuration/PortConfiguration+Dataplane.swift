@@ -22,7 +22,23 @@ extension PortConfiguration {
     var pausesOnCongestion: Bool {
         switch kind {
         case .unixgram(let socket): socket.onCongestion == .pause
+        case .stream(let stream): stream.onCongestion == .pause
         case .tap: false
+        }
+    }
+}
+
+extension PortConfiguration {
+    /// Changes the paths of the port's sockets.
+    mutating func movePaths(_ move: (String) -> String) {
+        switch kind {
+        case .unixgram(var socket):
+            socket.path = move(socket.path)
+            kind = .unixgram(socket)
+        case .stream(var stream):
+            stream.path = move(stream.path)
+            kind = .stream(stream)
+        case .tap: break
         }
     }
 }

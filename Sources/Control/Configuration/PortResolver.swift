@@ -16,6 +16,8 @@ struct PortResolver {
     private let defaults: ConfigurationDecoder.Table<PortSettings>
     /// Who has a name, path, device or address first.
     private var owners: [String: TOMLNode] = [:]
+    /// Of paths that may be shared, the first port.
+    private var sharers: [String: PortConfiguration.Stream] = [:]
     private var portCount = 0
 
     /// Bytes that a send buffer must hold beside one frame: the kernel charges a frame up to its
@@ -24,6 +26,8 @@ struct PortResolver {
     static let sendBufferReserve = 8 << 10
     /// What a queued frame of a `vnet` port may take: the longest, not yet cut up, with its header.
     static let vnetFrameMax = Offload.superframeLengthMax + VirtioNetHeader.length
+    /// What a length of 16 bits can say.
+    static let vpnkitFrameMax = 65_535
     /// Least MTU of a link that carries IPv6 (RFC 8200, section 5).
     static let ipv6LeastMTU = 1280
 
@@ -45,6 +49,7 @@ struct PortResolver {
         port.own.settings.fillDefaults()
         checkRequired(port)
         checkKind(port)
+        checkConnect(port)
         checkOffload(port)
         checkSizes(port)
         if checkTemplates(port) { expand(port) }
@@ -59,7 +64,7 @@ struct PortResolver {
 
     private mutating func checkRequired(_ port: PortTable) {
         for key in ConfigurationSchema.portKeys where key.isRequired {
-            let isWanted = key.portType == nil || key.portType == port.type
+            let isWanted = port.type.map(key.portTypes.contains) ?? (key.portTypes == .all)
             guard isWanted, !port.has(key.name), !port.isInvalid(key.name) else { continue }
             report(
                 ConfigurationProblem(
@@ -71,14 +76,28 @@ struct PortResolver {
     private mutating func checkKind(_ port: PortTable) {
         guard let type = port.type else { return }
         for (name, node) in port.own.given.sorted(by: { $0.key < $1.key }) {
-            guard let key = ConfigurationSchema.portKey(name), let wanted = key.portType,
-                wanted != type
+            guard let key = ConfigurationSchema.portKey(name), !key.portTypes.contains(type)
             else { continue }
+            let kinds = key.portTypes.words
             let reason = key.reason.map { ": \($0)" } ?? ""
             report(
                 ConfigurationProblem(
                     node,
-                    "is a key of \(wanted.rawValue) ports, not of \(type.rawValue) ports\(reason)"),
+                    "is a key of \(kinds) ports, not of \(type.rawValue) ports\(reason)"),
+                port)
+        }
+    }
+
+    /// A port that connects has no socket of its own that others could find.
+    private mutating func checkConnect(_ port: PortTable) {
+        guard port.has("connect"), let type = port.type,
+            ConfigurationSchema.portKey("connect")?.portTypes.contains(type) == true
+        else { return }
+        for name in ["path", "mode", "owner", "group", "shared"] {
+            guard let node = port.own.given[name] else { continue }
+            report(
+                ConfigurationProblem(
+                    node, "is for ports that listen, and connect makes this one connect"),
                 port)
         }
     }
@@ -116,7 +135,13 @@ struct PortResolver {
         let settings = port.own.settings
         guard let maxFrame = settings.maxFrame, !port.isInvalid("max_frame") else { return }
         checkQueue(port, maxFrame: maxFrame)
-        if port.type == .unixgram, let bytes = settings.sendBuffer,
+        if port.type == .vpnkit, maxFrame > Self.vpnkitFrameMax {
+            report(
+                port.place(of: "max_frame").problem(
+                    "max_frame \(maxFrame) does not fit a length of 16 bits",
+                    allowed: "at most \(Self.vpnkitFrameMax) on a vpnkit port"), port)
+        }
+        if port.type != .tap, let bytes = settings.sendBuffer,
             bytes < maxFrame + Self.sendBufferReserve, !port.isInvalid("send_buffer")
         {
             let place = port.place(of: "send_buffer", "max_frame")
@@ -149,6 +174,7 @@ struct PortResolver {
         for (key, text) in port.templates {
             let hasNumber = text.contains("{n}")
             guard hasNumber != hasCount, hasNumber || key != "netns" else { continue }
+            if key == "path", hasCount, port.own.settings.isShared == true { continue }
             let quoted = TOMLText.quoted(text, limit: 60)
             if hasNumber {
                 report(
@@ -200,6 +226,7 @@ struct PortResolver {
         settings.device = settings.device?.replacing("{n}", with: "\(number)")
         settings.netns = settings.netns?.replacing("{n}", with: "\(number)")
         settings.path = settings.path?.replacing("{n}", with: "\(number)")
+        settings.connect = settings.connect?.replacing("{n}", with: "\(number)")
         let isTAP = port.type == .tap
         var isRight = check(settings.name, .name, "name", port)
         if isTAP {
@@ -207,15 +234,22 @@ struct PortResolver {
             isRight = check(settings.netns, .netns, "netns", port) && isRight
         } else {
             isRight = check(settings.path, .path, "path", port) && isRight
+            isRight = check(settings.connect, .path, "connect", port) && isRight
         }
         guard isRight else { return nil }
         if !isTAP {
-            let path = settings.path ?? (settings.name ?? "") + ".sock"
-            settings.path = TextRule.normalized(
-                path.hasPrefix("/") ? path : "\(runtimeDirectory)/\(path)")
-            guard checkSocketPath(settings.path ?? "", port) else { return nil }
+            let path = absolute(settings.path ?? (settings.name ?? "") + ".sock")
+            settings.path = path
+            settings.connect = settings.connect.map(absolute)
+            let isOwn = settings.connect == nil
+            guard checkSocketPath(settings.connect ?? path, isOwn ? "path" : "connect", port)
+            else { return nil }
         }
         return PortConfiguration(resolved: settings)
+    }
+
+    private func absolute(_ path: String) -> String {
+        TextRule.normalized(path.hasPrefix("/") ? path : "\(runtimeDirectory)/\(path)")
     }
 
     private mutating func check(
@@ -231,11 +265,13 @@ struct PortResolver {
         return false
     }
 
-    private mutating func checkSocketPath(_ path: String, _ port: PortTable) -> Bool {
+    private mutating func checkSocketPath(
+        _ path: String, _ key: String, _ port: PortTable
+    ) -> Bool {
         let length = path.utf8.count
         if length > Configuration.socketPathLimit {
             report(
-                port.place(of: "path").problem(
+                port.place(of: key).problem(
                     "\(TOMLText.quoted(path)) is \(length) bytes long",
                     allowed: "at most \(Configuration.socketPathLimit), as for every Unix socket"),
                 port)
@@ -244,7 +280,7 @@ struct PortResolver {
         let own = Configuration.reservedFileNames
         if own.contains(where: { path == "\(runtimeDirectory)/\($0)" }) {
             report(
-                port.place(of: "path").problem(
+                port.place(of: key).problem(
                     "\(TOMLText.quoted(path)) belongs to the switch itself",
                     allowed: "any file but \(own.joined(separator: ", ")) in runtime_dir"), port)
             return false
@@ -262,6 +298,10 @@ struct PortResolver {
         case .unixgram(let socket):
             let path = TOMLText.quoted(socket.path)
             return claim("path", "path \(path)", port, "the path \(path)")
+        case .stream(let stream):
+            let path = TOMLText.quoted(stream.path)
+            return stream.connects
+                || claim("path", "path \(path)", port, "the path \(path)", sharing: stream)
         case .tap(let tap):
             // A device and an address are unique in their namespace only.
             let netns = tap.netns.map { "netns \($0)" } ?? ""
@@ -278,11 +318,24 @@ struct PortResolver {
     }
 
     private mutating func claim(
-        _ key: String, _ identity: String, _ port: PortTable, _ what: String
+        _ key: String, _ identity: String, _ port: PortTable, _ what: String,
+        sharing stream: PortConfiguration.Stream? = nil
     ) -> Bool {
         guard let owner = owners[identity] else {
             owners[identity] = port.node
+            sharers[identity] = stream?.isShared == true ? stream : nil
             return true
+        }
+        if let stream, stream.isShared, let first = sharers[identity] {
+            guard stream.transport != first.transport || stream.access != first.access else {
+                return true
+            }
+            report(
+                port.place(of: "path", "mode", "owner", "group").problem(
+                    "\(what) is shared with \(owner.path), which has another type, mode, owner or "
+                        + "group",
+                    allowed: "the same for all ports that share a path"), port)
+            return false
         }
         let line = owner.line.map { " (line \($0))" } ?? ""
         let isSame = owner.path == port.node.path
@@ -332,7 +385,8 @@ private struct PortTable {
         let settings = own.settings
         var texts = [("name", settings.name)]
         switch type {
-        case .unixgram: texts.append(("path", settings.path))
+        case .unixgram, .stream, .seqpacket, .vpnkit:
+            texts += [("path", settings.path), ("connect", settings.connect)]
         case .tap: texts += [("device", settings.device), ("netns", settings.netns)]
         case nil: break
         }

@@ -103,6 +103,10 @@ public enum PrometheusText {
             family("handshakes_total", .counter, "Handshake datagrams seen.") {
                 $0.counters.handshakes
             },
+            family(
+                "peer_faults_total", .counter,
+                "Connections that ended because the peer broke the rules of its transport."
+            ) { $0.counters.peerFaults },
             family("queue_frames", .gauge, "Frames waiting in the egress queue.") {
                 $0.queue.frames
             },

@@ -108,6 +108,8 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public enum State: String, Codable, Sendable {
         /// Waits for a peer's first datagram.
         case listening
+        /// Tries to reach the peer that it connects to.
+        case connecting
         /// A peer is attached and frames flow.
         case attached
         /// A device that is up.
@@ -123,7 +125,7 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var name: String
     /// Index of the port, reused after it is removed.
     public var index: Int
-    /// Transport: `unixgram` or `tap`.
+    /// Transport: `unixgram`, `stream`, `seqpacket`, `vpnkit` or `tap`.
     public var type: String
     /// What the peer leaves to others: `none`, `vnet` or `raw` (`offload`).
     public var offload: String
@@ -131,7 +133,7 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public var state: State
     /// Moment of the last change of `state`, by the wall clock.
     public var since: Date
-    /// Socket path of a `unixgram` port.
+    /// Path of the socket that the port listens on, or connects to; `nil` for devices.
     public var path: String?
     /// Device name of a `tap` port.
     public var device: String?
@@ -225,6 +227,8 @@ public struct PortCounters: Codable, Sendable, Equatable {
     public var checksumsCompleted: UInt64
     /// Handshake datagrams seen; they are not frames.
     public var handshakes: UInt64
+    /// Connections that ended because the peer broke the rules of its transport.
+    public var peerFaults: UInt64
     /// Frames dropped, by the name of the reason; reasons that never occurred may be absent.
     public var drops: [String: UInt64]
 
@@ -233,7 +237,7 @@ public struct PortCounters: Codable, Sendable, Equatable {
         receivedFrames: UInt64 = 0, receivedBytes: UInt64 = 0, sentFrames: UInt64 = 0,
         sentBytes: UInt64 = 0, floodCopies: UInt64 = 0, segmentCopies: UInt64 = 0,
         checksumsCompleted: UInt64 = 0, handshakes: UInt64 = 0,
-        drops: [String: UInt64] = [:]
+        peerFaults: UInt64 = 0, drops: [String: UInt64] = [:]
     ) {
         self.receivedFrames = receivedFrames
         self.receivedBytes = receivedBytes
@@ -243,6 +247,7 @@ public struct PortCounters: Codable, Sendable, Equatable {
         self.segmentCopies = segmentCopies
         self.checksumsCompleted = checksumsCompleted
         self.handshakes = handshakes
+        self.peerFaults = peerFaults
         self.drops = drops
     }
 

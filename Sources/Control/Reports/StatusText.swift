@@ -173,8 +173,10 @@ public enum StatusText {
         section(
             "Waiting for a peer:",
             report.ports.compactMap { port in
-                guard port.state == .listening, let path = port.path else { return nil }
-                return (port.name, path.terminalSafe)
+                guard port.state == .listening || port.state == .connecting, let path = port.path
+                else { return nil }
+                let place = path.terminalSafe
+                return (port.name, port.state == .listening ? place : "at \(place)")
             })
     }
 

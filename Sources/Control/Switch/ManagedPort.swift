@@ -29,6 +29,8 @@ protocol ManagedPort: AnyObject, Sendable {
 /// What ports need of the switch that they belong to.
 @ControlActor
 protocol PortHost: AnyObject {
+    /// The sockets that ports listen on for connections.
+    var streamListeners: StreamListeners { get }
     /// Attaches a peer to a port.
     func attach(_ settings: ConnectionSettings) throws(PortError) -> UInt32
     /// Begins to detach; `DataPlaneEvent.retired` follows.

@@ -82,13 +82,11 @@ extension Switch: SwitchInterface {
         let directory = file.runtimeDirectory + "/"
         // Relative paths stay where the switch lives.
         next.ports = file.ports.map { port in
-            guard case .unixgram(var settings) = port.kind, settings.path.hasPrefix(directory)
-            else {
-                return port
-            }
-            settings.path = next.runtimeDirectory + "/" + settings.path.dropFirst(directory.count)
             var port = port
-            port.kind = .unixgram(settings)
+            port.movePaths { path in
+                guard path.hasPrefix(directory) else { return path }
+                return next.runtimeDirectory + "/" + path.dropFirst(directory.count)
+            }
             return port
         }
         return next
@@ -188,6 +186,7 @@ extension Switch: SwitchInterface {
 /// What only one port can have at a time.
 private enum PortResource: Hashable {
     case path(String)
+    case none(port: String)
     case device(String, netns: String?)
 }
 
@@ -195,6 +194,8 @@ extension PortConfiguration {
     fileprivate var resource: PortResource {
         switch kind {
         case .unixgram(let unixgram): .path(unixgram.path)
+        case .stream(let stream):
+            stream.connects ? .none(port: name) : .path(stream.path)
         case .tap(let tap): .device(tap.device, netns: tap.netns)
         }
     }

@@ -97,7 +97,7 @@ extension Switch {
                 sentFrames: since(.sentFrames), sentBytes: since(.sentBytes),
                 floodCopies: since(.floodCopies), segmentCopies: since(.segmentCopies),
                 checksumsCompleted: since(.checksumsCompleted), handshakes: since(.handshakes),
-                drops: drops),
+                peerFaults: since(.peerFaults), drops: drops),
             queue: QueueStatus(
                 frames: sum[.queuedFrames], bytes: sum[.queuedBytes],
                 highWaterBytes: sum[.queueHighWaterBytes],

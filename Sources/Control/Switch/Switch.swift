@@ -31,6 +31,8 @@ public final class Switch {
     private var sweepSlice = 0
     /// Who follows what happens here.
     let events = EventHub()
+    /// Sockets on which clients connect.
+    let streamListeners = StreamListeners()
     var macWatch: MACWatch?
     var congestionWatch: CongestionWatch?
     /// Who started the switch and wants to know how it is.
@@ -126,6 +128,8 @@ public final class Switch {
         switch configuration.kind {
         case .unixgram(let unixgram):
             port = UnixgramPort(id, configuration, unixgram, host: self)
+        case .stream(let stream):
+            port = StreamPort(id, configuration, stream, host: self)
         case .tap(let tap):
             port = TapPort(id, configuration, tap, host: self)
         }

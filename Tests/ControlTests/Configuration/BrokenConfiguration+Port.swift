@@ -13,7 +13,8 @@ extension BrokenConfiguration {
             #"""
             lan.toml:1: port[1].name: is missing; allowed: 1 to 63 characters of a-z, 0-9, '.', \#
             '_' and '-', the first a letter or digit
-            lan.toml:1: port[1].type: is missing; allowed: "unixgram" or "tap"
+            lan.toml:1: port[1].type: is missing; allowed: "unixgram", \#
+            "stream", "seqpacket", "vpnkit" or "tap"
             """#),
         .whole(
             "no name",
@@ -34,7 +35,8 @@ extension BrokenConfiguration {
 
             """#,
             #"""
-            lan.toml:1: port[1].type (port "vm1"): is missing; allowed: "unixgram" or "tap"
+            lan.toml:1: port[1].type (port "vm1"): is missing; allowed: "unixgram", \#
+            "stream", "seqpacket", "vpnkit" or "tap"
             """#),
         .whole(
             "an unknown type",
@@ -46,7 +48,7 @@ extension BrokenConfiguration {
             """#,
             #"""
             lan.toml:3: port[1].type (port "vm1"): "unixgrm" is not a type of port; allowed: \#
-            "unixgram" or "tap"; did you mean "unixgram"?
+            "unixgram", "stream", "seqpacket", "vpnkit" or "tap"; did you mean "unixgram"?
             """#),
         .whole(
             "a type that resembles none",
@@ -58,7 +60,7 @@ extension BrokenConfiguration {
             """#,
             #"""
             lan.toml:3: port[1].type (port "vm1"): "vhost-user" is not a type of port; allowed: \#
-            "unixgram" or "tap"
+            "unixgram", "stream", "seqpacket", "vpnkit" or "tap"
             """#),
         .whole(
             "a type that is a number",
@@ -70,7 +72,7 @@ extension BrokenConfiguration {
             """#,
             #"""
             lan.toml:3: port[1].type (port "vm1"): must be a string, not the integer 1; allowed: \#
-            "unixgram" or "tap"
+            "unixgram", "stream", "seqpacket", "vpnkit" or "tap"
             """#),
         .whole(
             "a name in capitals",

@@ -246,16 +246,16 @@ extension BrokenConfiguration {
             send_buffer = "1MiB"
             """#,
             #"""
-            lan.toml:5: port[1].path (port "host"): is a key of unixgram ports, not of tap ports
-            lan.toml:6: port[1].mode (port "host"): is a key of unixgram ports, not of tap ports
-            lan.toml:7: port[1].send_buffer (port "host"): is a key of unixgram ports, not of tap \#
+            lan.toml:5: port[1].path (port "host"): is a key of socket ports, not of tap ports
+            lan.toml:6: port[1].mode (port "host"): is a key of socket ports, not of tap ports
+            lan.toml:7: port[1].send_buffer (port "host"): is a key of socket ports, not of tap \#
             ports
             """#),
         .inTAPPort(
             "a device that shall wait",
             #"on_congestion = "pause""#,
             #"""
-            lan.toml:5: port[1].on_congestion (port "host"): is a key of unixgram ports, not of \#
+            lan.toml:5: port[1].on_congestion (port "host"): is a key of socket ports, not of \#
             tap ports: a device holds nobody back and drops what is not read, so it is always read
             """#),
     ]

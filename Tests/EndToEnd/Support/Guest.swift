@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// A virtual machine on the LAN: QEMU with the guest that `scripts/guest-image` builds.
 ///
@@ -9,12 +10,23 @@ final class Guest: Sendable {
     enum Network: Sendable {
         /// Datagrams from an own path to a port's path, without ever connecting (`-netdev dgram`).
         case datagram(from: String, to: String)
+        /// A stream to a port's path (`-netdev stream`), connected again when it ends where QEMU
+        /// can.
+        case stream(to: String)
+        /// A stream on a path of QEMU's own, to which a port connects.
+        case listening(String)
 
         fileprivate var option: String {
             switch self {
             case .datagram(let own, let port):
                 "dgram,id=lan,local.type=unix,local.path=\(own),"
                     + "remote.type=unix,remote.path=\(port)"
+            case .stream(let port):
+                "stream,id=lan,server=off,addr.type=unix,addr.path=\(port)"
+                    + (Guest.qemuVersion >= (9, 2)
+                        ? ",reconnect-ms=200" : Guest.connectsAgain ? ",reconnect=1" : "")
+            case .listening(let own):
+                "stream,id=lan,server=on,addr.type=unix,addr.path=\(own)"
             }
         }
     }
@@ -26,6 +38,19 @@ final class Guest: Sendable {
         /// Payload rate in Mbit/s.
         var megabitsPerSecond: Double { Double(byteCount) * 8e-6 / (duration / .seconds(1)) }
     }
+
+    /// Whether QEMU's streams are connected again when they end.
+    static let connectsAgain = qemuVersion >= (8, 0)
+
+    private static let qemuVersion: (Int, Int) = {
+        guard let pipe = popen("qemu-system-x86_64 --version", "r") else { return (0, 0) }
+        defer { pclose(pipe) }
+        var line = [CChar](repeating: 0, count: 200)
+        guard fgets(&line, 200, pipe) != nil else { return (0, 0) }
+        let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8($0) }, as: UTF8.self)
+        let numbers = text.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        return numbers.count == 2 ? (numbers[0], numbers[1]) : (0, 0)
+    }()
 
     private static let image = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().appendingPathComponent("../../../.build/guest").standardized
