@@ -104,6 +104,7 @@ let package = Package(
             name: "cable-uring", path: "bench/baseline/uring",
             linkerSettings: [.linkedLibrary("uring")]),
         .executableTarget(name: "cable-mmsg", path: "bench/baseline/mmsg"),
+        .executableTarget(name: "cable-stream", path: "bench/baseline/stream"),
         .executableTarget(
             name: "cable-tap", path: "bench/baseline/tap", linkerSettings: [.linkedLibrary("uring")]
         ),

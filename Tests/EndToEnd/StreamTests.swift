@@ -79,17 +79,11 @@ extension EndToEnd {
                 for to in machines where to !== from {
                     let frame = from.frame(to: to.mac, number: 7, length: 1514)
                     try await from.send(frame)
-                    var received = try await to.receive(from: from.mac)
-                    if received.bytes.count == 60 {
-                        received = try await to.receive(from: from.mac)
-                    }
-                    #expect(received == frame)
+                    try await to.receive(frame)
                 }
                 let frame = krun.frame(to: from.mac, number: 8, length: 1514)
                 try krun.send(frame)
-                var received = try await from.receive(from: krun.mac)
-                if received.bytes.count == 60 { received = try await from.receive(from: krun.mac) }
-                #expect(received == frame)
+                try await from.receive(frame)
             }
 
             // The same machine is given the same address again.

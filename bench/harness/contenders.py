@@ -11,6 +11,7 @@ from .scenario import LENGTH_OF_A_LONG_PORT, LENGTH_OF_A_PORT
 BASELINE = "cable-uring"
 CONTROL = "cable-uring-control"
 SWITCH = "ringswitch"
+STREAM_CABLE = "cable-stream"  # what every cable is where frames travel in streams
 ALL = [BASELINE, SWITCH, CONTROL, "cable-mmsg"]
 
 START_LIMIT_SECONDS = 15
@@ -40,7 +41,7 @@ class Contender:
 
     def __init__(
             self, name, binaries, directory, case, send_buffer, ports, idle_ports=0,
-            offloads=None, switch_keys=None, port_keys=None):
+            offloads=None, switch_keys=None, port_keys=None, transport="unixgram"):
         self.name = name
         self.binaries = binaries
         self.directory = Path(directory)
@@ -49,6 +50,7 @@ class Contender:
         self.offloads = offloads  # of the ports, which are else all the same
         self.switch_keys = switch_keys or {}  # of its configuration, beside those that are here
         self.port_keys = port_keys or {}
+        self.transport = transport
         self.paths = [self.directory / f"p{i}.sock" for i in range(ports)]
         self.idle_paths = []
         if name == SWITCH:
@@ -137,6 +139,8 @@ class Contender:
 
     def _cable_command(self):
         program = self.binaries / self.name.removesuffix("-control")
+        if self.transport == "stream":
+            program = self.binaries / STREAM_CABLE
         buffer_size = max(2048, self.case.max_frame)
         return [
             program, "--buffers", str(self.case.buffers), "--buffer-size", str(buffer_size),
@@ -151,7 +155,7 @@ class Contender:
             f'send_buffer = "{_size(2 * self.send_buffer)}"', *_toml(self.port_keys)]
         for path in self.paths + self.idle_paths:
             lines += [
-                "", "[[port]]", f'name = "{path.stem}"', 'type = "unixgram"', f'path = "{path}"']
+                "", "[[port]]", f'name = "{path.stem}"', f'type = "{self.transport}"', f'path = "{path}"']
             if self.offloads:
                 offload = self.offloads[self.paths.index(path)]
                 longest = LENGTH_OF_A_LONG_PORT if offload == "raw" else LENGTH_OF_A_PORT

@@ -65,6 +65,8 @@ def _needs_switch(chosen, names):
 
 def _run_pairs(chosen, options, progress):
     names = [name for name in options.names if name in contenders.ALL]
+    if chosen.transport == "stream":
+        names = [name for name in names if name != "cable-mmsg"]  # it would be the third of them
     return {"cases": rounds.run_scenario(
         chosen, names, options.rounds, options.seconds, options.binaries, progress)}
 
@@ -74,6 +76,8 @@ def _has_pair(chosen, names):
 
 
 def _programs_of_pairs(chosen, names):
+    if chosen.transport == "stream":
+        return {"loadgen", contenders.SWITCH, contenders.STREAM_CABLE}
     return {"loadgen"} | {
         name.removesuffix("-control") for name in names if name in contenders.ALL}
 

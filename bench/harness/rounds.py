@@ -16,7 +16,8 @@ def plan_lines(scenario, case, paths, seconds):
     """The load generator's plan of a scenario."""
     lines = []
     for index, endpoint in enumerate(scenario.endpoints):
-        line = f"endpoint name={endpoint.name} port={paths[index]} mac={mac(index)} magic=yes"
+        line = f"endpoint name={endpoint.name} port={paths[index]} mac={mac(index)} "
+        line += "stream=yes" if scenario.transport == "stream" else "magic=yes"
         if endpoint.extra_macs:
             line += f" extra-macs={endpoint.extra_macs}"
         if endpoint.reader == "slow":
@@ -99,7 +100,7 @@ def run_once(name, scenario, case, seconds, binaries):
     try:
         contender = Contender(
             name, binaries, directory, case, scenario.send_buffer, len(scenario.endpoints),
-            scenario.idle_ports, switch_keys=scenario.switch)
+            scenario.idle_ports, switch_keys=scenario.switch, transport=scenario.transport)
         with ExitStack() as stack:
             stack.enter_context(contender)
             if contender.idle_paths:

@@ -79,6 +79,7 @@ class Scenario:
     idle_ports: int = 0
     idle_macs: int = 0
     switch: dict = field(default_factory=dict)  # keys of ringswitch's [switch] in pairs
+    transport: str = "unixgram"  # of the ports in pairs: "stream" has cable-stream for every cable
     load: float = 0.25
     side_load: float = 0.1
     contenders: list = field(default_factory=list)

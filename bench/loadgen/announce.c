@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "endpoint.h"
 #include "frame.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,11 +27,15 @@ static const mac_t broadcast = {{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}};
 
 static bool send_one(
     const endpoint_t *endpoint, sort_t sort, const mac_t *destination, const mac_t *source) {
-    uint8_t frame[ANNOUNCEMENT_LENGTH];
-    frame_fields_t fields = {.sort = sort, .length = sizeof frame};
-    frame_write(frame, destination, source, &fields);
+    uint8_t bytes[STREAM_PREFIX_LENGTH + ANNOUNCEMENT_LENGTH];
+    frame_fields_t fields = {.sort = sort, .length = ANNOUNCEMENT_LENGTH};
+    frame_write(bytes + STREAM_PREFIX_LENGTH, destination, source, &fields);
+    stream_write_prefix(bytes, ANNOUNCEMENT_LENGTH);
+    size_t skipped = endpoint->is_stream ? 0 : STREAM_PREFIX_LENGTH;
+    const uint8_t *message = bytes + skipped;
+    size_t length = sizeof bytes - skipped;
     for (int attempt = 0; attempt < 100; attempt++) {
-        if (send(endpoint->descriptor, frame, sizeof frame, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        if (send(endpoint->descriptor, message, length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
             return true;
         if (errno != EAGAIN) return false;
         struct pollfd writable = {.fd = endpoint->descriptor, .events = POLLOUT};
@@ -51,13 +56,24 @@ static int endpoint_with(const plan_t *plan, const uint8_t *mac) {
     return -1;
 }
 
+/// Reads the next frame that is queued at an endpoint. A stream holds whole announcements only as
+/// long as nothing else is sent, which is so until the flows begin.
+static ssize_t read_one(const endpoint_t *endpoint, uint8_t *bytes, size_t capacity) {
+    uint8_t prefix[STREAM_PREFIX_LENGTH];
+    if (endpoint->is_stream
+        && recv(endpoint->descriptor, prefix, sizeof prefix, MSG_DONTWAIT) != sizeof prefix) {
+        return -1;
+    }
+    return recv(endpoint->descriptor, bytes, capacity, MSG_DONTWAIT | MSG_TRUNC);
+}
+
 /// Reads everything that is queued at one endpoint.
 static void listen_at(run_t *run, int listener, bool *heard) {
     uint8_t bytes[ANNOUNCEMENT_LENGTH];
     endpoint_tally_t *tally = &run->tallies[listener];
     ssize_t length;
-    int descriptor = run->plan.endpoints[listener].descriptor;
-    while ((length = recv(descriptor, bytes, sizeof bytes, MSG_DONTWAIT | MSG_TRUNC)) >= 0) {
+    const endpoint_t *endpoint = &run->plan.endpoints[listener];
+    while ((length = read_one(endpoint, bytes, sizeof bytes)) >= 0) {
         tally->received++;
         tally->received_bytes += (uint64_t)length;
         size_t kept = (size_t)length < sizeof bytes ? (size_t)length : sizeof bytes;

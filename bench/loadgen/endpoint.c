@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "endpoint.h"
 
+#include "stream.h"
 #include "unixgram.h"
 
 #include <errno.h>
@@ -20,11 +21,14 @@ enum {
 _Static_assert(EXTRA_MAC_LIMIT % 0x10000 == 0, "each prefix has all values of two bytes");
 
 int endpoint_attach(endpoint_t *endpoint, uint64_t deadline) {
-    endpoint->descriptor = unixgram_open(endpoint->own_path);
+    endpoint->descriptor = endpoint->is_stream ? stream_join(endpoint->port_path, deadline)
+                                               : unixgram_open(endpoint->own_path);
     if (endpoint->descriptor < 0) return endpoint->descriptor;
-    int result = unixgram_join(
-        endpoint->descriptor, endpoint->port_path, endpoint->sends_magic, deadline);
-    if (result != 0) return result;
+    if (!endpoint->is_stream) {
+        int result = unixgram_join(
+            endpoint->descriptor, endpoint->port_path, endpoint->sends_magic, deadline);
+        if (result != 0) return result;
+    }
 
     int asked = endpoint->asked_send_buffer;
     setsockopt(endpoint->descriptor, SOL_SOCKET, SO_SNDBUF, &asked, sizeof asked);

@@ -91,6 +91,8 @@ static void parse_endpoint(plan_t *plan, char *text) {
             if (!words_mac(value, &endpoint->mac)) words_refuse("mac=%s: no MAC address", value);
         } else if (strcmp(key, "magic") == 0) {
             endpoint->sends_magic = words_truth(key, value);
+        } else if (strcmp(key, "stream") == 0) {
+            endpoint->is_stream = words_truth(key, value);
         } else if (strcmp(key, "rejoin") == 0) {
             endpoint->rejoins = words_truth(key, value);
         } else if (strcmp(key, "send-buffer") == 0) {

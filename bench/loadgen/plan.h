@@ -36,6 +36,7 @@ typedef struct {
     char port_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     mac_t mac;
     bool sends_magic;      ///< "VFKT" before the first frame.
+    bool is_stream;        ///< Frames behind their length in a stream; then there is no own path.
     bool rejoins;          ///< Connects again when the switch was restarted; libkrun does not.
     int asked_send_buffer; ///< Bytes asked for with SO_SNDBUF.
     uint32_t extra_macs;   ///< Further source addresses announced behind this port.

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "endpoint.h"
 #include "frame.h"
+#include "stream.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -109,6 +110,22 @@ static void note_datagram(
     }
 }
 
+/// Reads what a stream has, at most as much as its memory holds.
+/// - Returns: whether there may be more.
+static bool read_stream(reader_t *reader, stream_t *stream, int index) {
+    size_t count = stream_fill(stream, reader->run->plan.endpoints[index].descriptor);
+    reader->run->tallies[index].receive_calls++;
+    if (count == 0) return false;
+    uint64_t now = clock_now();
+    atomic_store_explicit(&reader->last_frame, now, memory_order_relaxed);
+    const uint8_t *frame;
+    size_t length;
+    while ((frame = stream_next(stream, &length)) != NULL) {
+        note_datagram(reader->run, index, frame, length, now);
+    }
+    return true;
+}
+
 /// Reads one batch of an endpoint.
 /// - Returns: false when nothing more is queued.
 static bool read_batch(reader_t *reader, batch_t *batch, int index) {
@@ -136,7 +153,8 @@ static void *reader_main(void *argument) {
     batch_t batch;
     batch_prepare(&batch, reader->run->plan.frame_max);
     struct pollfd *sockets = calloc(count, sizeof *sockets);
-    if (sockets == NULL) abort();
+    stream_t *streams = calloc(count, sizeof *streams);
+    if (sockets == NULL || streams == NULL) abort();
     for (size_t i = 0; i < count; i++) {
         sockets[i].fd = reader->run->plan.endpoints[reader->endpoints[i]].descriptor;
         sockets[i].events = POLLIN;
@@ -145,11 +163,16 @@ static void *reader_main(void *argument) {
         if (poll(sockets, count, PATIENCE_MILLISECONDS) <= 0) continue;
         for (size_t i = 0; i < count; i++) {
             if (sockets[i].revents == 0) continue;
-            while (read_batch(reader, &batch, reader->endpoints[i])
+            int index = reader->endpoints[i];
+            bool is_stream = reader->run->plan.endpoints[index].is_stream;
+            while ((is_stream ? read_stream(reader, &streams[i], index)
+                              : read_batch(reader, &batch, index))
                    && !atomic_load_explicit(&reader->run->reading_ends, memory_order_relaxed)) {
             }
         }
     }
+    for (size_t i = 0; i < count; i++) free(streams[i].bytes);
+    free(streams);
     free(sockets);
     free(batch.memory);
     reader->cpu = clock_thread_cpu();

@@ -14,6 +14,7 @@
 #include "endpoint.h"
 #include "frame.h"
 #include "hostile.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -50,7 +51,8 @@ typedef struct {
     struct mmsghdr messages[BATCH_MAX];
     struct iovec pieces[BATCH_MAX][2];
     active_t *owners[BATCH_MAX]; ///< The flow of each message.
-    uint8_t heads[BATCH_MAX][FRAME_HEAD_LENGTH];
+    uint8_t heads[BATCH_MAX][STREAM_PREFIX_LENGTH + FRAME_HEAD_LENGTH];
+    size_t prefix_length; ///< Bytes of each message before its frame.
 } sender_t;
 
 static bool is_stopped(const sender_t *sender) {
@@ -111,7 +113,8 @@ static void allow(active_t *active, unsigned batch, uint64_t now, uint64_t *wake
 static void build(sender_t *sender, unsigned slot, active_t *active, uint64_t now) {
     const flow_t *flow = active->flow;
     struct iovec *pieces = sender->pieces[slot];
-    pieces[0].iov_base = sender->heads[slot];
+    uint8_t *head = sender->heads[slot] + STREAM_PREFIX_LENGTH;
+    pieces[0].iov_base = head;
     if (flow->kind == KIND_MEASURED) {
         mac_t destination = flow->destination;
         if (flow->spreads) {
@@ -128,17 +131,23 @@ static void build(sender_t *sender, unsigned slot, active_t *active, uint64_t no
             .stamp = now,
         };
         const uint8_t *tail =
-            frame_write(sender->heads[slot], &destination, &sender->endpoint->mac, &fields);
+            frame_write(head, &destination, &sender->endpoint->mac, &fields);
         bool is_long = flow->length > FRAME_HEAD_LENGTH;
         pieces[0].iov_len = is_long ? FRAME_HEAD_LENGTH : flow->length;
         pieces[1].iov_base = (void *)(uintptr_t)tail;
         pieces[1].iov_len = is_long ? flow->length - FRAME_HEAD_LENGTH : 0;
     } else {
         hostile_t datagram =
-            hostile_write(flow, &sender->endpoint->mac, &active->random, sender->heads[slot]);
+            hostile_write(flow, &sender->endpoint->mac, &active->random, head);
         pieces[0].iov_len = datagram.head_length;
         pieces[1].iov_base = (void *)(uintptr_t)datagram.tail;
         pieces[1].iov_len = datagram.tail_length;
+    }
+    if (sender->prefix_length > 0) {
+        stream_write_prefix(
+            sender->heads[slot], (uint32_t)(pieces[0].iov_len + pieces[1].iov_len));
+        pieces[0].iov_base = sender->heads[slot];
+        pieces[0].iov_len += STREAM_PREFIX_LENGTH;
     }
     sender->messages[slot].msg_hdr.msg_iov = pieces;
     sender->messages[slot].msg_hdr.msg_iovlen = pieces[1].iov_len > 0 ? 2 : 1;
@@ -174,7 +183,8 @@ static void count_sent(sender_t *sender, unsigned from, unsigned to) {
     for (unsigned slot = from; slot < to; slot++) {
         flow_sent_t *counts = sender->owners[slot]->counts;
         counts->sent++;
-        counts->sent_bytes += sender->pieces[slot][0].iov_len + sender->pieces[slot][1].iov_len;
+        counts->sent_bytes += sender->pieces[slot][0].iov_len + sender->pieces[slot][1].iov_len
+                              - sender->prefix_length;
         counts->last = now;
     }
 }
@@ -236,6 +246,11 @@ static void deliver(sender_t *sender, unsigned length) {
         int count = sendmmsg(
             sender->endpoint->descriptor, sender->messages + slot, length - slot,
             MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (count > 0 && sender->endpoint->is_stream) {
+            // The last one may have been cut off, and its rest must come before anything else.
+            const struct mmsghdr *last = &sender->messages[slot + (unsigned)count - 1];
+            stream_finish(sender->endpoint->descriptor, &last->msg_hdr, last->msg_len);
+        }
         if (count > 0) {
             count_sent(sender, slot, slot + (unsigned)count);
             slot += (unsigned)count;
@@ -261,6 +276,7 @@ static sender_t *prepare(run_t *run, int from) {
     if (sender == NULL) abort();
     sender->run = run;
     sender->endpoint = &run->plan.endpoints[from];
+    sender->prefix_length = sender->endpoint->is_stream ? STREAM_PREFIX_LENGTH : 0;
     sender->actives = calloc((size_t)run->plan.flow_count, sizeof(active_t));
     if (sender->actives == NULL) abort();
     uint32_t longest = 0;

@@ -12,6 +12,7 @@ void usage_print(void) {
         "\n"
         "Plan (endpoints before the flows that name them; words parted by blanks or commas):\n"
         "  --endpoint WORDS    port=PATH [name=N] [own=PATH] [mac=M] [magic=yes] [rejoin=yes]\n"
+        "                      [stream=yes]\n"
         "                      [send-buffer=BYTES] [extra-macs=K] [batch=FRAMES]\n"
         "                      [read=always|never|slow:MICROSECONDS]\n"
         "  --flow WORDS        from=NAME to=NAME|MAC|broadcast size=BYTES rate=max|FRAMES/S\n"

@@ -6,9 +6,9 @@ struct StreamState: ~Copyable {
     /// - Parameters:
     ///   - ingressLengthMax: bytes of the longest frame that the peer may send.
     ///   - egressLengthMax: bytes of the longest frame that is sent to it.
-    init(framing: StreamFraming, ingressLengthMax: Int, egressLengthMax: Int, batchMax: Int) {
+    init(framing: StreamFraming, ingressLengthMax: Int, egressLengthMax: Int) {
         receiver = StreamReceiver(framing: framing, lengthMax: ingressLengthMax)
         sender = StreamSender(
-            framing: framing, frameLengthMax: egressLengthMax, batchMax: batchMax)
+            framing: framing, frameLengthMax: egressLengthMax)
     }
 }

@@ -178,8 +178,9 @@ struct Connection: ~Copyable {
             return EarlyFrame(address: copy, length: bytes.count)
         }
         hasEarlyFrames = !earlyFrames.isEmpty
-        carefulFrames = .allocate(capacity: Self.carefulBatchMax)
-        carefulOrigins = .allocate(capacity: Self.carefulBatchMax)
+        let batchMax = framing == nil ? Self.carefulBatchMax : StreamSender.batchMax
+        carefulFrames = .allocate(capacity: batchMax)
+        carefulOrigins = .allocate(capacity: batchMax)
     }
 
     deinit {
@@ -197,7 +198,7 @@ struct Connection: ~Copyable {
         stream.initialize(
             to: StreamState(
                 framing: framing, ingressLengthMax: ingressLengthMax,
-                egressLengthMax: egressLengthMax, batchMax: carefulBatchMax))
+                egressLengthMax: egressLengthMax))
         return stream
     }
 

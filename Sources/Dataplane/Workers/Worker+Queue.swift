@@ -28,7 +28,9 @@ extension Worker where Backend: ~Copyable {
         guard connection.pointee.queue.isEmpty else {
             return enqueue(frame, to: connection, from: origin)
         }
-        if connection.pointee.carefulCount == Connection.carefulBatchMax { sendFrames(connection) }
+        if connection.pointee.carefulCount == connection.pointee.carefulFrames.count {
+            sendFrames(connection)
+        }
         guard connection.pointee.queue.isEmpty, connection.pointee.state == .active else {
             return enqueue(frame, to: connection, from: origin)
         }

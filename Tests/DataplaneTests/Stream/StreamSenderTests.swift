@@ -11,7 +11,7 @@ import Testing
     private static func sent(
         _ frames: [[UInt8]], _ framing: StreamFraming, headLength: Int, room: () -> Int
     ) -> [UInt8] {
-        var sender = StreamSender(framing: framing, frameLengthMax: 2000, batchMax: 8)
+        var sender = StreamSender(framing: framing, frameLengthMax: 2000)
         var output: [UInt8] = []
         var waiting = frames
         while !waiting.isEmpty || sender.hasRest {

@@ -137,6 +137,11 @@ final class StreamPeer: Sendable {
         }
     }
 
+    /// Receives up to a certain frame; floods may come before it.
+    func receive(_ frame: TestFrame) async throws {
+        while try await receive() != frame {}
+    }
+
     /// Waits until the switch closes the connection.
     func waitForEnd(within limit: Duration = .seconds(10)) async throws {
         do {
