@@ -176,6 +176,35 @@ extension EndToEnd {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `a unixgram port that connects joins another switch, also after its restart`()
+            async throws
+        {
+            let far = try TemporaryDirectory()
+            let near = try await SwitchProcess(
+                Self.port("a", "stream")
+                    + Self.port("uplink", "unixgram", "connect = \"\(far.file("down.sock"))\""))
+            let a = try peer(near, "a", 1)
+            let configuration = Self.port("b", "stream") + Self.port("down", "unixgram")
+            for _ in 0..<2 {
+                let lan = try await SwitchProcess(configuration, in: far)
+                let b = try peer(lan, "b", 2)
+                try await lan.allAttached()
+                try await near.allAttached()
+                let (ping, pong) = (a.frame(to: TestFrame.broadcast), b.frame(to: a.mac))
+                try await a.send(ping)
+                try await b.receive(ping)
+                try await b.send(pong)
+                try await a.receive(pong)
+                try await lan.stop()
+                try await near.waitUntil("the end is noticed", within: .seconds(10)) {
+                    (try? $0.port("uplink").state) == .connecting
+                }
+            }
+            try await near.stop()
+            #expect(!FileManager.default.fileExists(atPath: near.socket("uplink.sock")))
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `a machine that breaks the stream loses its connection alone, with the reason`()
             async throws
         {

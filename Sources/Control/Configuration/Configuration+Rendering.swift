@@ -87,6 +87,8 @@ extension PortSettings {
         switch port.kind {
         case .unixgram(let socket):
             path = socket.path
+            connect = socket.connect
+            vfkitMagic = socket.connect == nil ? nil : socket.vfkitMagic
             mode = socket.mode
             owner = socket.owner
             group = socket.group
@@ -131,7 +133,9 @@ extension PortConfiguration {
         case .unixgram:
             kind = .unixgram(
                 Unixgram(
-                    path: settings.path!, mode: settings.mode!, owner: settings.owner,
+                    path: settings.path!, connect: settings.connect,
+                    vfkitMagic: settings.vfkitMagic ?? true, mode: settings.mode!,
+                    owner: settings.owner,
                     group: settings.group, allowUIDs: settings.allowUIDs!,
                     sendBuffer: settings.sendBuffer!, onCongestion: settings.onCongestion!))
         case .stream, .seqpacket, .vpnkit:

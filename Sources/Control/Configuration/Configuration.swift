@@ -103,6 +103,10 @@ public struct PortConfiguration: Equatable, Sendable {
     public struct Unixgram: Equatable, Sendable {
         /// Absolute path of the socket, at most `Configuration.socketPathLimit` bytes.
         public var path: String
+        /// Absolute path of the socket that the port connects to; `nil`: it waits for a peer.
+        public var connect: String?
+        /// Whether a port that connects greets its peer with "VFKT".
+        public var vfkitMagic = true
         /// Permission bits of the socket file.
         public var mode: UInt32
         /// User that the socket file is given to; `nil` leaves it with the user of the switch.

@@ -141,6 +141,7 @@ struct PortSettings: Sendable {
     var path: String?
     var connect: String?
     var isShared: Bool?
+    var vfkitMagic: Bool?
     var mode: UInt32?
     var owner: UInt32?
     var group: UInt32?

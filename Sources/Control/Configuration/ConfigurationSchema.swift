@@ -99,11 +99,17 @@ enum ConfigurationSchema {
             mayBeDefault: false, "Path of the socket, absolute or relative to `runtime_dir`."),
         .init(
             "connect", \.connect, .template(.path),
-            default: .described("the port listens on `path`"), only: [.stream, .seqpacket],
-            mayBeDefault: false,
-            "Path of a socket on which the peer listens (`stream`, `seqpacket`): the port connects "
-                + "to it, and again whenever the connection ends, 0.1 to 5 seconds later. Instead "
-                + "of `path`, `mode`, `owner`, `group` and `shared`."),
+            default: .described("the port listens on `path`"),
+            only: [.unixgram, .stream, .seqpacket], mayBeDefault: false,
+            "Path of a socket on which the peer listens (not for `vpnkit`): the port connects to "
+                + "it, and again whenever the connection ends, 0.1 to 5 seconds later. A "
+                + "`unixgram` port is answered at `path`; others have no `path`, `mode`, `owner`, "
+                + "`group` and `shared` then."),
+        .init(
+            "vfkit_magic", \.vfkitMagic, .boolean,
+            default: .described("`true` with `connect`"), only: .unixgram,
+            "Whether a `unixgram` port that connects greets its peer with \"VFKT\", as gvproxy and "
+                + "ringswitch know it: then it is attached before there is a frame to send."),
         .init(
             "shared", \.isShared, .boolean, default: .value(false), only: .connected,
             "Whether other ports may have the same `path` (`stream`, `seqpacket`, `vpnkit`): each "

@@ -34,6 +34,7 @@ extension PortConfiguration {
         switch kind {
         case .unixgram(var socket):
             socket.path = move(socket.path)
+            socket.connect = socket.connect.map(move)
             kind = .unixgram(socket)
         case .stream(var stream):
             stream.path = move(stream.path)

@@ -88,11 +88,20 @@ struct PortResolver {
         }
     }
 
-    /// A port that connects has no socket of its own that others could find.
+    /// A port that connects has no socket of its own that others could find, unless it is one of
+    /// datagrams, which are answered there.
     private mutating func checkConnect(_ port: PortTable) {
-        guard port.has("connect"), let type = port.type,
+        guard let type = port.type,
             ConfigurationSchema.portKey("connect")?.portTypes.contains(type) == true
         else { return }
+        guard port.has("connect") else {
+            guard let node = port.own.given["vfkit_magic"], type == .unixgram else { return }
+            report(
+                ConfigurationProblem(node, "is for a port that connects", allowed: "with connect"),
+                port)
+            return
+        }
+        guard type != .unixgram else { return }
         for name in ["path", "mode", "owner", "group", "shared"] {
             guard let node = port.own.given[name] else { continue }
             report(
@@ -187,6 +196,8 @@ struct PortResolver {
                 report(
                     port.place(of: key).problem(
                         "\(quoted) has no {n}, which count needs to number the ports",
+                        allowed: key == "path" && port.type?.hasConnections == true
+                            ? "{n}, or shared = true" : nil,
                         suggestion: suggestion), port)
             }
             return false
@@ -241,9 +252,11 @@ struct PortResolver {
             let path = absolute(settings.path ?? (settings.name ?? "") + ".sock")
             settings.path = path
             settings.connect = settings.connect.map(absolute)
-            let isOwn = settings.connect == nil
-            guard checkSocketPath(settings.connect ?? path, isOwn ? "path" : "connect", port)
-            else { return nil }
+            if let connect = settings.connect, !checkSocketPath(connect, "connect", port) {
+                return nil
+            }
+            let hasPath = settings.connect == nil || port.type == .unixgram
+            if hasPath, !checkSocketPath(path, "path", port) { return nil }
         }
         return PortConfiguration(resolved: settings)
     }
@@ -353,6 +366,7 @@ extension PortSettings {
     mutating func fillDefaults() {
         for key in ConfigurationSchema.portKeys { key.fillDefault(&self) }
         if offload == nil { offload = type?.offloads.first }
+        if connect != nil, type == .unixgram, vfkitMagic == nil { vfkitMagic = true }
         if maxFrame == nil { maxFrame = defaultMaxFrame }
         if queueBytes == nil { queueBytes = defaultQueueBytes }
     }

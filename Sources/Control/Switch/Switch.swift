@@ -127,7 +127,10 @@ public final class Switch {
         let port: any ManagedPort
         switch configuration.kind {
         case .unixgram(let unixgram):
-            port = UnixgramPort(id, configuration, unixgram, host: self)
+            port =
+                unixgram.connect.map {
+                    UnixgramUplink(id, configuration, unixgram, connectingTo: $0, host: self)
+                } ?? UnixgramPort(id, configuration, unixgram, host: self)
         case .stream(let stream):
             port = StreamPort(id, configuration, stream, host: self)
         case .tap(let tap):

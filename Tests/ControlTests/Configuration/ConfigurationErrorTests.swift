@@ -13,7 +13,8 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
 
     /// All of them.
     static let all =
-        document + switchKeys + ports + counts + unixgramPorts + tapPorts + portDefaults + several
+        document + switchKeys + ports + counts + unixgramPorts + streamPorts + tapPorts
+        + portDefaults + several
 
     /// A whole text.
     static func whole(_ title: String, _ text: String, _ errors: String) -> Self {
