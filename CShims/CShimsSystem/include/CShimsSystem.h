@@ -8,6 +8,7 @@
 
 #include "files.h"
 #include "frames.h"
+#include "messages.h"
 #include "netlink.h"
 #include "process.h"
 #include "sockets.h"
