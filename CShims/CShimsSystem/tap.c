@@ -111,6 +111,10 @@ int cshims_tap_attach(
     return set_offload(tun, offload);
 }
 
+int cshims_tap_adopt(int tun, enum cshims_tap_offload offload) {
+    return set_offload(tun, offload);
+}
+
 int cshims_tap_set_persistent(int tun, bool on) {
     return ioctl(tun, TUNSETPERSIST, (unsigned long)on) < 0 ? -errno : 0;
 }

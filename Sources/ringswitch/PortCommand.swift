@@ -30,7 +30,10 @@ struct PortKeys: ParsableArguments {
     var words: [String] = []
 
     /// The keys with their values.
-    func keys() throws -> [String: String] {
+    func keys() throws -> [String: String] { try Self.parse(words) }
+
+    /// Keys with their values, of words such as `mtu=1500`.
+    static func parse(_ words: some Sequence<String>) throws -> [String: String] {
         var keys: [String: String] = [:]
         for word in words {
             let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

@@ -20,6 +20,9 @@ enum ProgramExit {
         case let error as DemoError:
             Output.complain("\(error)")
             exit(error.exitCode)
+        case let error as ExecError:
+            Output.complain("\(error)")
+            exit(error.exitCode)
         case ControlClientError.declined(let refusal):
             refusal.messages.forEach(Output.complain)
             exit(refusal.code == .invalidConfiguration ? usage : EXIT_FAILURE)

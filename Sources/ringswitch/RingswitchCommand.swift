@@ -24,6 +24,7 @@ struct RingswitchCommand: ParsableCommand {
               ringswitch port add vm5 --type unixgram
               ringswitch save                      what runs now, into the file
               ringswitch attach /run/ringswitch/vm1.sock --address 10.0.0.2/24 -- bash
+              ringswitch exec --port vm6 -- qemu-system-x86_64 ...
               curl --unix-socket /run/ringswitch/control.sock http://ringswitch/metrics
 
             FILES
@@ -37,6 +38,8 @@ struct RingswitchCommand: ParsableCommand {
                   Runtime directory of users.
               control.sock in the runtime directory
                   HTTP for all commands, and metrics; private to the user.
+              handover.sock in the runtime directory
+                  Takes descriptors from `exec` and `attach-fd`; private to the user.
               lock in the runtime directory
                   Held by the switch that uses the directory.
 
@@ -54,6 +57,6 @@ struct RingswitchCommand: ParsableCommand {
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, MACsCommand.self,
             EventsCommand.self, ReloadCommand.self, PortCommand.self, SaveCommand.self,
-            AttachCommand.self, DemoCommand.self,
+            AttachCommand.self, AttachDescriptorCommand.self, ExecCommand.self, DemoCommand.self,
         ])
 }

@@ -109,7 +109,7 @@ private enum Readme {
     {
         let commands = [
             "run", "check", "status", "macs list", "events", "reload", "port add", "port set",
-            "port remove", "save", "attach", "demo",
+            "port remove", "save", "attach", "attach-fd", "exec", "demo",
         ]
         let help = try commands.map {
             try BuiltProgram.output(of: ["help"] + $0.split(separator: " ").map(String.init))

@@ -61,5 +61,32 @@ extension EndToEnd {
             }
             try await lan.stop()
         }
+
+        @Test(.timeLimit(.minutes(5)))
+        func `a guest whose card is a descriptor is on the LAN while QEMU runs`() async throws {
+            let lan = try await SwitchProcess(Self.configuration)
+            let first = try boot(1, on: lan)
+            let second = try Guest(
+                number: 2,
+                network: .descriptor(port: "fd-2", control: lan.socket("control.sock")))
+            try await first.isUp()
+            try await second.isUp()
+            let port = try await lan.port("fd-2")
+            #expect(port.state == .attached && port.peer?.pid == second.machine.pid)
+            #expect(port.peer?.command == "qemu-system-x86_64")
+
+            try await second.ping(first.address)
+            let sent = try await first.transfer(smallFile, to: second.address)
+            let received = try await second.transfer(smallFile, to: first.address)
+            print(
+                "real VMs: \(Int(sent.megabitsPerSecond)) Mbit/s to a descriptor, "
+                    + "\(Int(received.megabitsPerSecond)) from it")
+            try await second.kill()
+            try await lan.waitUntil("its port has gone", within: .seconds(2)) { report in
+                !report.ports.contains { $0.name == "fd-2" }
+            }
+            try await first.kill()
+            try await lan.stop()
+        }
     }
 }

@@ -6,6 +6,7 @@
 // messages are Swift's.
 #pragma once
 
+#include "descriptors.h"
 #include "files.h"
 #include "frames.h"
 #include "messages.h"

@@ -58,6 +58,10 @@ enum cshims_tap_offload {
 int cshims_tap_attach(
     int tun, const char *name, enum cshims_tap_mode mode, enum cshims_tap_offload offload);
 
+/// Sets up a device that another process has opened: the length of its header, and what is left to
+/// its reader. Its flags must fit: a header or none.
+int cshims_tap_adopt(int tun, enum cshims_tap_offload offload);
+
 /// Lets the device outlive its descriptor, or not (TUNSETPERSIST).
 int cshims_tap_set_persistent(int tun, bool on);
 

@@ -115,6 +115,12 @@ extension PortSettings {
             mtu = tap.mtu
             persist = tap.persist
             txQueueLength = tap.txQueueLength
+        case .passed(let passed):
+            source = passed.source
+            number = passed.number
+            mtu = passed.mtu
+            sendBuffer = passed.sendBuffer
+            onCongestion = passed.type == .tap ? nil : passed.onCongestion
         }
     }
 }
@@ -129,6 +135,15 @@ extension PortConfiguration {
         queueBytes = settings.queueBytes!
         queueTargetNanoseconds = settings.queueTargetNanoseconds!
         queueDelayNanoseconds = settings.queueDelayNanoseconds!
+        if let source = settings.source {
+            let isTAP = settings.type == .tap
+            kind = .passed(
+                Passed(
+                    type: settings.type!, source: source, number: settings.number,
+                    mtu: isTAP ? settings.mtu : nil, sendBuffer: isTAP ? nil : settings.sendBuffer,
+                    onCongestion: isTAP ? .drop : settings.onCongestion!))
+            return
+        }
         switch settings.type! {
         case .unixgram:
             kind = .unixgram(

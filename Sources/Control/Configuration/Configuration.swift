@@ -97,6 +97,8 @@ public struct PortConfiguration: Equatable, Sendable {
         case stream(Stream)
         /// A TAP device of the host or of a network namespace.
         case tap(TAP)
+        /// A descriptor of either sort that another process opened.
+        case passed(Passed)
     }
 
     /// What only a `unixgram` port has.
@@ -166,14 +168,39 @@ public struct PortConfiguration: Equatable, Sendable {
         public var txQueueLength: Int
     }
 
+    /// What only a port has whose descriptor the switch does not open itself.
+    public struct Passed: Equatable, Sendable {
+        /// What the descriptor has to be.
+        public var type: PortType
+        /// Where it comes from.
+        public var source: PortSource
+        /// Number of an inherited descriptor; `nil` for the one with the name of the port.
+        public var number: Int?
+        /// Longest payload of a TAP device; `nil` for a socket.
+        public var mtu: Int?
+        /// Effective send buffer of a socket; `nil` for a device.
+        public var sendBuffer: Int?
+        /// What becomes of the peer's frames at a congested port.
+        public var onCongestion: CongestionResponse
+    }
+
     /// The word that names the kind in the file.
     public var type: PortType {
         switch kind {
         case .unixgram: .unixgram
         case .stream(let stream): stream.transport
         case .tap: .tap
+        case .passed(let passed): passed.type
         }
     }
+}
+
+/// Where the descriptor of a port comes from that the switch does not open itself.
+public enum PortSource: String, CaseIterable, Sendable {
+    /// A process passes it through `handover.sock`.
+    case handover
+    /// The process that started the switch left it open; later ones come through `handover.sock`.
+    case inherit
 }
 
 /// What `type = "..."` may say.

@@ -29,6 +29,8 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     let portTypes: PortTypes
     /// Why no port of another type has the key, where that is not plain.
     let reason: String?
+    /// Whether a port with a `source` has no use for the key: it says how to open what is passed.
+    let isForOpening: Bool
     /// Whether `[port_defaults]` may have the key.
     let mayBeDefault: Bool
     let effect: Effect
@@ -51,12 +53,14 @@ struct ConfigurationKey<Settings: Sendable>: Sendable {
     init<Value>(
         _ name: String, _ property: any WritableKeyPath<Settings, Value?> & Sendable,
         _ codec: ValueCodec<Value>, default defaultValue: Default<Value>,
-        only portTypes: PortTypes = .all, because reason: String? = nil, mayBeDefault: Bool = true,
+        only portTypes: PortTypes = .all, because reason: String? = nil,
+        isForOpening: Bool = false, mayBeDefault: Bool = true,
         effect: Effect = .reload, _ meaning: String
     ) {
         self.name = name
         self.portTypes = portTypes
         self.reason = reason
+        self.isForOpening = isForOpening
         self.mayBeDefault = mayBeDefault
         self.effect = effect
         self.meaning = meaning
@@ -132,6 +136,8 @@ struct PortSettings: Sendable {
     var name: String?
     var count: Int?
     var type: PortType?
+    var source: PortSource?
+    var number: Int?
     var offload: Offload?
     var maxFrame: Int?
     var queue: QueueOrder?

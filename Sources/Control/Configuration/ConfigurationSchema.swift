@@ -58,6 +58,17 @@ enum ConfigurationSchema {
                 + "begins with vpnkit's handshake, lengths of 16 bits, little-endian. `tap`: a "
                 + "device."),
         .init(
+            "source", \.source, .portSource, default: .described("the switch makes it"),
+            "Where the port's socket or device comes from. `handover`: another process passes it "
+                + "through `handover.sock`, as `ringswitch exec` and `ringswitch attach-fd` do. "
+                + "`inherit`: the first is one that was left open for the switch when it was "
+                + "started, and those after it come as with `handover`."),
+        .init(
+            "fd", \.number, .integer(0...1_048_576),
+            default: .described("the one that `LISTEN_FDNAMES` calls as the port"),
+            mayBeDefault: false,
+            "With `source = \"inherit\"`: number of the descriptor; 0 is standard input."),
+        .init(
             "offload", \.offload, .offload,
             default: .described("`\"none\"`; on a `tap` port `\"vnet\"`"),
             "What the peer leaves to others, both ways. `none`: nothing, frames are whole. `vnet` "
@@ -96,37 +107,41 @@ enum ConfigurationSchema {
     private static let socketKeys: [ConfigurationKey<PortSettings>] = [
         .init(
             "path", \.path, .template(.path), default: .described("`<name>.sock`"), only: .sockets,
-            mayBeDefault: false, "Path of the socket, absolute or relative to `runtime_dir`."),
+            isForOpening: true, mayBeDefault: false,
+            "Path of the socket, absolute or relative to `runtime_dir`."),
         .init(
             "connect", \.connect, .template(.path),
             default: .described("the port listens on `path`"),
-            only: [.unixgram, .stream, .seqpacket], mayBeDefault: false,
+            only: [.unixgram, .stream, .seqpacket], isForOpening: true, mayBeDefault: false,
             "Path of a socket on which the peer listens (not for `vpnkit`): the port connects to "
                 + "it, and again whenever the connection ends, 0.1 to 5 seconds later. A "
                 + "`unixgram` port is answered at `path`; others have no `path`, `mode`, `owner`, "
                 + "`group` and `shared` then."),
         .init(
             "vfkit_magic", \.vfkitMagic, .boolean,
-            default: .described("`true` with `connect`"), only: .unixgram,
+            default: .described("`true` with `connect`"), only: .unixgram, isForOpening: true,
             "Whether a `unixgram` port that connects greets its peer with \"VFKT\", as gvproxy and "
                 + "ringswitch know it: then it is attached before there is a frame to send."),
         .init(
             "shared", \.isShared, .boolean, default: .value(false), only: .connected,
+            isForOpening: true,
             "Whether other ports may have the same `path` (`stream`, `seqpacket`, `vpnkit`): each "
                 + "client is given to the first that is free. With `count` one path then serves as "
                 + "many clients."),
         .init(
-            "mode", \.mode, .mode, default: .value(0o660), only: .sockets, effect: .live,
+            "mode", \.mode, .mode, default: .value(0o660), only: .sockets, isForOpening: true,
+            effect: .live,
             "Permission bits of the socket: who may write to it may attach."),
         .init(
             "owner", \.owner, .account(.user), default: .described("the user of the switch"),
-            only: .sockets, effect: .live, "User that the socket is given to."),
+            only: .sockets, isForOpening: true, effect: .live, "User that the socket is given to."),
         .init(
             "group", \.group, .account(.group), default: .described("the group of the switch"),
-            only: .sockets, effect: .live, "Group that the socket is given to."),
+            only: .sockets, isForOpening: true, effect: .live,
+            "Group that the socket is given to."),
         .init(
             "allow_uids", \.allowUIDs, .list(of: .account(.user)), default: .value([]),
-            only: .sockets, effect: .live,
+            only: .sockets, isForOpening: true, effect: .live,
             "Users that may attach, by name or number; an empty list leaves it to `mode`."),
         .init(
             "send_buffer", \.sendBuffer, .size((8 << 10)...(1 << 30)), default: .value(4 << 20),
@@ -146,12 +161,14 @@ enum ConfigurationSchema {
     private static let tapKeys: [ConfigurationKey<PortSettings>] = [
         .init(
             "device", \.device, .template(.device), default: .required, only: .tap,
-            mayBeDefault: false, "Name of the TAP device, which is made if it is not there."),
+            isForOpening: true, mayBeDefault: false,
+            "Name of the TAP device, which is made if it is not there."),
         .init(
             "netns", \.netns, .template(.netns), default: .described("the namespace of the switch"),
-            only: .tap, "Named network namespace that the device is made in."),
+            only: .tap, isForOpening: true, "Named network namespace that the device is made in."),
         .init(
             "address", \.addresses, .list(of: .address), default: .value([]), only: .tap,
+            isForOpening: true,
             "Addresses of the device, each with its prefix length."),
         .init(
             // 65535 less the Ethernet header is what the kernel lets a TAP device have (MAX_MTU in
@@ -159,11 +176,11 @@ enum ConfigurationSchema {
             "mtu", \.mtu, .integer(68...65521, unit: " bytes"), default: .value(1500), only: .tap,
             "Longest payload of the device; IPv6 needs at least 1280."),
         .init(
-            "persist", \.persist, .boolean, default: .value(false), only: .tap,
+            "persist", \.persist, .boolean, default: .value(false), only: .tap, isForOpening: true,
             "Whether the device stays when the switch ends."),
         .init(
             "tx_queue_length", \.txQueueLength, .integer(1...100_000, unit: " frames"),
-            default: .value(10000), only: .tap, effect: .live,
+            default: .value(10000), only: .tap, isForOpening: true, effect: .live,
             "Frames of the host that wait for the switch in the device; the device drops the rest."
         ),
     ]

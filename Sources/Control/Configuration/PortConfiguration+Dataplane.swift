@@ -24,6 +24,7 @@ extension PortConfiguration {
         case .unixgram(let socket): socket.onCongestion == .pause
         case .stream(let stream): stream.onCongestion == .pause
         case .tap: false
+        case .passed(let passed): passed.onCongestion == .pause
         }
     }
 }
@@ -39,7 +40,7 @@ extension PortConfiguration {
         case .stream(var stream):
             stream.path = move(stream.path)
             kind = .stream(stream)
-        case .tap: break
+        case .tap, .passed: break
         }
     }
 }

@@ -21,11 +21,12 @@ extension Configuration {
     /// The configuration with a new port, or several if `count` says so.
     /// - Throws: everything that is wrong with the words.
     public func adding(
-        _ edit: PortEdit, environment: ConfigurationEnvironment = .current
+        _ edit: PortEdit, during command: String = "port add",
+        environment: ConfigurationEnvironment = .current
     ) throws(ConfigurationErrors) -> Configuration {
         var nodes = ports.map(node)
         nodes.append(Self.node(edit.name, words: edit.keys, on: [:]))
-        return try decoded(nodes, during: "port add", environment)
+        return try decoded(nodes, during: command, environment)
     }
 
     /// The configuration with other values for keys of a port; `nil` where there is no such port.

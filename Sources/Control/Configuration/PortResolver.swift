@@ -50,6 +50,7 @@ struct PortResolver {
         checkRequired(port)
         checkKind(port)
         checkConnect(port)
+        checkSource(port)
         checkOffload(port)
         checkSizes(port)
         if checkTemplates(port) { expand(port) }
@@ -65,7 +66,9 @@ struct PortResolver {
     private mutating func checkRequired(_ port: PortTable) {
         for key in ConfigurationSchema.portKeys where key.isRequired {
             let isWanted = port.type.map(key.portTypes.contains) ?? (key.portTypes == .all)
-            guard isWanted, !port.has(key.name), !port.isInvalid(key.name) else { continue }
+            guard isWanted, !(key.isForOpening && port.isPassed), !port.has(key.name),
+                !port.isInvalid(key.name)
+            else { continue }
             report(
                 ConfigurationProblem(
                     path: port.node.path.key(key.name), line: port.node.line, "is missing",
@@ -108,6 +111,32 @@ struct PortResolver {
                 ConfigurationProblem(
                     node, "is for ports that listen, and connect makes this one connect"),
                 port)
+        }
+    }
+
+    private mutating func checkSource(_ port: PortTable) {
+        let settings = port.own.settings
+        if settings.number != nil, settings.source != .inherit, !port.isInvalid("source") {
+            report(
+                port.place(of: "fd").problem(
+                    "says which descriptor is inherited, and the port inherits none",
+                    allowed: "fd together with source = \"inherit\""), port)
+        }
+        guard let source = settings.source, port.isPassed else { return }
+        if let type = port.type, DescriptorKind.of(type) == nil {
+            let types = DescriptorKind.all.map(\.type.rawValue)
+            report(
+                port.place(of: "source").problem(
+                    "is not for \(type.rawValue) ports: they begin with a handshake",
+                    allowed: "source on ports of type " + TOMLText.alternatives(types)), port)
+        }
+        for (name, node) in port.own.given.sorted(by: { $0.key < $1.key }) {
+            guard ConfigurationSchema.portKey(name)?.isForOpening == true else { continue }
+            let word = TOMLText.quoted(source.rawValue)
+            report(
+                ConfigurationProblem(
+                    node,
+                    "says how to open what a port with source = \(word) is given open"), port)
         }
     }
 
@@ -203,7 +232,7 @@ struct PortResolver {
             return false
         }
         return !port.isInvalid("count") && port.has("name") && port.type != nil
-            && (port.type != .tap || port.has("device"))
+            && (port.type != .tap || port.has("device") || port.isPassed)
     }
 
     // MARK: Expansion
@@ -240,6 +269,7 @@ struct PortResolver {
         settings.connect = settings.connect?.replacing("{n}", with: "\(number)")
         let isTAP = port.type == .tap
         var isRight = check(settings.name, .name, "name", port)
+        if port.isPassed { return isRight ? PortConfiguration(resolved: settings) : nil }
         if isTAP {
             isRight = check(settings.device, .device, "device", port) && isRight
             isRight = check(settings.netns, .netns, "netns", port) && isRight
@@ -327,6 +357,9 @@ struct PortResolver {
                     let host = "address \(address.bytes) \(netns)"
                     return claim("address", host, port, "the address \(address)")
                 }
+        case .passed(let passed):
+            guard let number = passed.number else { return true }
+            return claim("fd", "fd \(number)", port, "the descriptor \(number)")
         }
     }
 
@@ -394,10 +427,14 @@ private struct PortTable {
     /// The type, where it could be read.
     var type: PortType? { isInvalid("type") ? nil : own.settings.type }
 
+    /// Whether somebody else opens what the port is attached to.
+    var isPassed: Bool { own.settings.source != nil && !isInvalid("source") }
+
     /// The texts that may have `{n}` in them, of those keys that the type of the port has.
     var templates: [(key: String, text: String)] {
         let settings = own.settings
         var texts = [("name", settings.name)]
+        if isPassed { return texts.compactMap { key, text in text.map { (key, $0) } } }
         switch type {
         case .unixgram, .stream, .seqpacket, .vpnkit:
             texts += [("path", settings.path), ("connect", settings.connect)]

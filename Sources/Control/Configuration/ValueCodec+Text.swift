@@ -79,6 +79,11 @@ extension ValueCodec where Value == PortType {
     static var portType: Self { choice("a type of port", \.rawValue) }
 }
 
+extension ValueCodec where Value == PortSource {
+    /// Where a port's descriptor comes from.
+    static var portSource: Self { choice("a source", \.rawValue) }
+}
+
 extension ValueCodec where Value == Offload {
     /// What a port's peer leaves to others.
     static var offload: Self { choice("an offload", \.word) }

@@ -40,6 +40,10 @@ protocol PortHost: AnyObject {
     /// Counts what happened to a port outside of the data plane.
     func count(_ port: PortID, _ counter: Counter, _ amount: UInt64)
     func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64)
+    /// What a port of that name had when it was closed to be opened with other settings.
+    func heirloom(of port: String) -> PassedDescriptor?
+    /// Says that a port without a path has lost its peer, and can be given another one.
+    func becameVacant(_ port: String)
     /// Tells those who follow the switch's events.
     func tell(_ event: SwitchEvent)
     /// Writes one line to the log.

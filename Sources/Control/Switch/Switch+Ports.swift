@@ -18,19 +18,26 @@ extension Switch {
 
     /// See `SwitchInterface`.
     public func removePort(_ name: String) async throws(ControlError) -> ReloadReport {
-        try await change(name) { configuration in
+        let report = try await change(name) { configuration in
             var next = configuration
             next.ports.removeAll { $0.name == name }
             return next.ports.count == configuration.ports.count ? nil : next
         }
+        transientPorts.remove(name)
+        return report
     }
 
     /// See `SwitchInterface`.
-    public func runningConfiguration() async -> String { configuration.essentials() }
+    public func runningConfiguration() async -> String {
+        var lasting = configuration
+        lasting.ports.removeAll { transientPorts.contains($0.name) }
+        return lasting.essentials()
+    }
 
     /// Waits for its turn, and goes over to what `body` makes of the configuration.
-    private func change(
-        _ name: String, _ body: (Configuration) throws(ConfigurationErrors) -> Configuration?
+    func change(
+        _ name: String, mayEmpty: Bool = false,
+        _ body: (Configuration) throws(ConfigurationErrors) -> Configuration?
     ) async throws(ControlError) -> ReloadReport {
         while let end = reloadEnd { await end.wait() }
         try beginChange()
@@ -44,7 +51,7 @@ extension Switch {
         guard let next else {
             throw ControlError(.notFound, "there is no port \(TOMLText.quoted(name, limit: 60))")
         }
-        guard !next.ports.isEmpty else {
+        guard mayEmpty || !next.ports.isEmpty else {
             throw ControlError(.conflict, "this is the last port; a switch has at least one")
         }
         return try await become(next)

@@ -19,6 +19,7 @@ extension Switch: SwitchInterface {
         let file = try loadConfiguration()
         let next = reachable(file)
         var report = try await become(next)
+        transientPorts.subtract(file.ports.map(\.name))
         report.needsRestart = ConfigurationChange(from: next, to: file).restartKeys
         events.publish(.reloaded(report))
         return report
@@ -80,8 +81,9 @@ extension Switch: SwitchInterface {
     private func reachable(_ file: Configuration) -> Configuration {
         var next = configuration
         let directory = file.runtimeDirectory + "/"
-        // Relative paths stay where the switch lives.
-        next.ports = file.ports.map { port in
+        // Relative paths stay where the switch lives, and ports that belong to their peers stay.
+        let transient = transientConfigurations(besides: file)
+        next.ports = (file.ports + transient).map { port in
             var port = port
             port.movePaths { path in
                 guard path.hasPrefix(directory) else { return path }
@@ -116,9 +118,11 @@ extension Switch: SwitchInterface {
         } catch {
             for change in adapted { try? port(named: change.new.name)?.adapt(to: change.old) }
             await close(ports(of: independent))
+            forgetHeirlooms()
             throw error
         }
         await close(leaving.filter { port in !inTheWay.contains { $0 === port } })
+        forgetHeirlooms()
     }
 
     /// Changes open ports; `done` are those that have changed, also where one fails.
@@ -188,6 +192,8 @@ private enum PortResource: Hashable {
     case path(String)
     case none(port: String)
     case device(String, netns: String?)
+    /// What was passed to the port of that name, which its successor takes along.
+    case passed(String)
 }
 
 extension PortConfiguration {
@@ -197,6 +203,7 @@ extension PortConfiguration {
         case .stream(let stream):
             stream.connects ? .none(port: name) : .path(stream.path)
         case .tap(let tap): .device(tap.device, netns: tap.netns)
+        case .passed: .passed(name)
         }
     }
 }

@@ -17,6 +17,10 @@ public final class Switch {
     var ports: [any ManagedPort] = []
     /// The same ports by their index.
     private var slots: [(any ManagedPort)?]
+    /// Ports that last as long as the peer whose descriptor they were made for.
+    var transientPorts: Set<String> = []
+    /// Descriptors of ports that are being closed to be opened again with other settings.
+    var heirlooms: [String: PassedDescriptor] = [:]
     /// Counters that a port's index had collected before the port was made.
     var baselines: [PortID: CounterSnapshot] = [:]
     /// Closed while a reload is under way.
@@ -109,6 +113,7 @@ public final class Switch {
         isClosing = true
         await reloadEnd?.wait()
         await close(ports)
+        forgetHeirlooms()
         housekeeping?.cancel()
         watchdog?.cancel()
         await eventSource?.end()
@@ -135,6 +140,8 @@ public final class Switch {
             port = StreamPort(id, configuration, stream, host: self)
         case .tap(let tap):
             port = TapPort(id, configuration, tap, host: self)
+        case .passed(let passed):
+            port = DescriptorPort(id, configuration, passed, host: self)
         }
         try port.open()
         slots[index] = port
@@ -150,6 +157,7 @@ public final class Switch {
             for port in leaving { group.addTask { await port.close() } }
         }
         let gone = Set(leaving.map(\.id))
+        keepHeirlooms(of: leaving)
         // Until here their events still had to reach them.
         for id in gone { slots[id.index] = nil }
         ports.removeAll { gone.contains($0.id) }

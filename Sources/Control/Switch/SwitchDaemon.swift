@@ -22,6 +22,8 @@ public enum SwitchDaemon {
     /// To be called by the main thread before there is another one, since signals are blocked for
     /// all. The main thread then waits for signals and does nothing else.
     public static func main(_ options: Options, logger: Logger) -> Never {
+        // Before anything else is opened.
+        InheritedDescriptors.collect()
         // A peer that leaves must not end the switch.
         signal(SIGPIPE, SIG_IGN)
         let (signals, continuation) = AsyncStream<Int32>.makeStream()
@@ -107,9 +109,14 @@ public enum SwitchDaemon {
         let server = ControlServer(
             path: configuration.runtimeDirectory + "/control.sock", service: control, logger: logger
         )
+        let handover = await HandoverServer(
+            path: configuration.runtimeDirectory + "/" + HandoverProtocol.socketName,
+            service: control, logger: logger)
         do {
             try await server.start()
+            try await handover.start()
         } catch {
+            await server.stop()
             await control.close()
             throw error
         }
@@ -125,6 +132,7 @@ public enum SwitchDaemon {
         for warning in await control.status().warnings { logger.warning("\(warning)") }
         await attend(signals, control, logger)
         await control.announceEnd()
+        await handover.stop()
         await server.stop()
         await control.close()
         logger.info("switch has ended")

@@ -113,7 +113,7 @@ public final class UnixgramListener {
     public func listenAgain() throws(PortError) -> Leftover {
         var own = cshims_unix_diagnosis()
         formerPeer = cshims_socket_diagnose(descriptor, &own) >= 0 ? own.peer_inode : 0
-        let leftover = readLeftover()
+        let leftover = Self.readLeftover(of: descriptor)
         _ = try Self.setOptions(on: true, socket: descriptor, path: path)
         let result = cshims_socket_disconnect(descriptor)
         guard result >= 0 else {
@@ -149,7 +149,7 @@ public final class UnixgramListener {
 
     /// Reads the queue of an attached socket empty. The limit is for a peer that lives and sends
     /// on: a dead peer's queue, which its send buffer bounds, is shorter.
-    private func readLeftover() -> Leftover {
+    static func readLeftover(of descriptor: Int32) -> Leftover {
         var leftover = Leftover()
         var datagram = cshims_datagram()
         for _ in 0..<Self.leftoverMax {

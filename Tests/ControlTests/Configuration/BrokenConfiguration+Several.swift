@@ -58,8 +58,8 @@ extension BrokenConfiguration {
             allowed: 100us to 10s, written like "500us", "5ms" or "1s"; did you mean "5s"?
             lan.toml:8: port[1].mac_limit (port "Host"): unknown key here; allowed: in [switch]
             lan.toml:9: port[1].color (port "Host"): unknown key; allowed: name, count, type, \#
-            offload, max_frame, queue, queue_bytes, queue_target, queue_delay, device, netns, \#
-            address, mtu, persist, tx_queue_length
+            source, fd, offload, max_frame, queue, queue_bytes, queue_target, queue_delay, \#
+            device, netns, address, mtu, persist, tx_queue_length
             """#),
         .inUnixgramPort(
             "errors of tables out of order",

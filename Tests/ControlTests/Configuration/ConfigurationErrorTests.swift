@@ -13,7 +13,7 @@ struct BrokenConfiguration: Sendable, CustomTestStringConvertible {
 
     /// All of them.
     static let all =
-        document + switchKeys + ports + counts + unixgramPorts + streamPorts + tapPorts
+        document + switchKeys + ports + sources + counts + unixgramPorts + streamPorts + tapPorts
         + portDefaults + several
 
     /// A whole text.

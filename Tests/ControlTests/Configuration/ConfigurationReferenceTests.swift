@@ -21,7 +21,7 @@ private func repositoryFile(_ name: String) -> String? {
     @Test func `the example is a configuration`() throws {
         let text = try #require(repositoryFile("ringswitch.example.toml"))
         let configuration = try parse(text)
-        #expect(configuration.ports.count == 28)
+        #expect(configuration.ports.count == 29)
     }
 
     @Test func `the example shows every key`() throws {
@@ -47,7 +47,7 @@ private func repositoryFile(_ name: String) -> String? {
             device = "rs0"
             address = ["192.168.127.1/24", "fd00:127::1/64"]
             """)
-        #expect(example.ports[27] == tap.ports[0])
+        #expect(example.ports[28] == tap.ports[0])
     }
 
     @Test func `the reference has a row for every key`() {

@@ -15,6 +15,9 @@ final class Guest: Sendable {
         case stream(to: String)
         /// A stream on a path of QEMU's own, to which a port connects.
         case listening(String)
+        /// Datagrams on one end of a pair of sockets, by `ringswitch exec`, to the port of that
+        /// name of the switch behind a control socket.
+        case descriptor(port: String, control: String)
 
         fileprivate var option: String {
             switch self {
@@ -27,6 +30,18 @@ final class Guest: Sendable {
                         ? ",reconnect-ms=200" : Guest.connectsAgain ? ",reconnect=1" : "")
             case .listening(let own):
                 "stream,id=lan,server=on,addr.type=unix,addr.path=\(own)"
+            case .descriptor: "dgram,id=lan,local.type=fd,local.str=3"
+            }
+        }
+
+        /// What QEMU is started by.
+        fileprivate var prefix: [String] {
+            switch self {
+            case .datagram, .stream, .listening: []
+            case .descriptor(let port, let control):
+                [
+                    SwitchProcess.executable, "exec", "--socket", control, "--port", port, "--",
+                ]
             }
         }
     }
@@ -76,15 +91,16 @@ final class Guest: Sendable {
     init(number: Int, prefix: String = "192.168.127", network: Network) throws {
         address = "\(prefix).\(number)"
         let mac = "52:54:00:00:00:" + String(format: "%02x", number)
-        machine = try ChildProcess([
-            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-m", "256",
-            "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
-            "-kernel", Self.image.appendingPathComponent("vmlinuz").path,
-            "-initrd", Self.image.appendingPathComponent("initramfs.gz").path,
-            "-append", "console=ttyS0 quiet panic=-1 ringswitch.address=\(address)/24",
-            "-netdev", network.option,
-            "-device", "virtio-net-pci,netdev=lan,mac=\(mac)",
-        ])
+        machine = try ChildProcess(
+            network.prefix + [
+                "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", "-m", "256",
+                "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+                "-kernel", Self.image.appendingPathComponent("vmlinuz").path,
+                "-initrd", Self.image.appendingPathComponent("initramfs.gz").path,
+                "-append", "console=ttyS0 quiet panic=-1 ringswitch.address=\(address)/24",
+                "-netdev", network.option,
+                "-device", "virtio-net-pci,netdev=lan,mac=\(mac)",
+            ])
     }
 
     /// Waits until the guest has its address and takes jobs.

@@ -24,6 +24,8 @@ final class Peer: Sendable {
         case qemu
         /// Connects without a path of its own: nobody can answer it.
         case unbound
+        /// Has one end of a pair of sockets, whose other end is the port.
+        case pair
     }
 
     /// A call that the kernel refused.
@@ -66,6 +68,14 @@ final class Peer: Sendable {
             AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { throw Refusal(call: "socket", code: errno) }
         try attach(greets: greets)
+    }
+
+    /// Takes over one end of a pair of sockets. libkrun and QEMU do the same with `fd=`: they go
+    /// nonblocking, and neither greet nor ask for buffers.
+    init(mac: String, end: Int32) throws {
+        (self.mac, manner, ownPath, portPath) = (mac, .pair, "", "a descriptor")
+        socket = end
+        try demand("fcntl") { fcntl(socket, F_SETFL, O_NONBLOCK) }
     }
 
     deinit { close(socket) }
