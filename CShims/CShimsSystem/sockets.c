@@ -230,6 +230,16 @@ ssize_t cshims_stream_send(int socket, const struct cshims_slice *pieces, uint32
     return sent < 0 ? -errno : sent;
 }
 
+int cshims_socket_send_to(
+    int socket, const void *bytes, size_t length, const struct cshims_unix_address *address) {
+    socklen_t size = address->length;
+    if (size > sizeof(struct sockaddr_un)) size = sizeof(struct sockaddr_un);
+    ssize_t sent = sendto(
+        socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+        (const struct sockaddr *)address->bytes, size);
+    return sent < 0 ? -errno : 0;
+}
+
 int cshims_socket_outstanding(int socket) {
     int bytes = 0;
     return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? -errno : bytes;

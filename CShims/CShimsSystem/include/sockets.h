@@ -117,6 +117,11 @@ ssize_t cshims_stream_receive(int socket, struct cshims_slice first, struct cshi
 /// or -errno if none did. At most 1024 pieces.
 ssize_t cshims_stream_send(int socket, const struct cshims_slice *pieces, uint32_t count);
 
+/// Sends one datagram to a name as received, without blocking. -EPERM: it belongs to a socket with
+/// another peer.
+int cshims_socket_send_to(
+    int socket, const void *bytes, size_t length, const struct cshims_unix_address *address);
+
 /// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
 int cshims_socket_outstanding(int socket);
 

@@ -89,6 +89,7 @@ extension PortSettings {
             path = socket.path
             connect = socket.connect
             vfkitMagic = socket.connect == nil ? nil : socket.vfkitMagic
+            isShared = socket.isShared
             mode = socket.mode
             owner = socket.owner
             group = socket.group
@@ -148,7 +149,7 @@ extension PortConfiguration {
         case .unixgram:
             kind = .unixgram(
                 Unixgram(
-                    path: settings.path!, connect: settings.connect,
+                    path: settings.path!, isShared: settings.isShared!, connect: settings.connect,
                     vfkitMagic: settings.vfkitMagic ?? true, mode: settings.mode!,
                     owner: settings.owner,
                     group: settings.group, allowUIDs: settings.allowUIDs!,

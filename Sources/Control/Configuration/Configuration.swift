@@ -105,6 +105,8 @@ public struct PortConfiguration: Equatable, Sendable {
     public struct Unixgram: Equatable, Sendable {
         /// Absolute path of the socket, at most `Configuration.socketPathLimit` bytes.
         public var path: String
+        /// Whether other ports have the same path, each for a peer of its own.
+        public var isShared: Bool = false
         /// Absolute path of the socket that the port connects to; `nil`: it waits for a peer.
         public var connect: String?
         /// Whether a port that connects greets its peer with "VFKT".

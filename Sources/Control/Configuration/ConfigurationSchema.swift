@@ -123,11 +123,10 @@ enum ConfigurationSchema {
             "Whether a `unixgram` port that connects greets its peer with \"VFKT\", as gvproxy and "
                 + "ringswitch know it: then it is attached before there is a frame to send."),
         .init(
-            "shared", \.isShared, .boolean, default: .value(false), only: .connected,
+            "shared", \.isShared, .boolean, default: .value(false), only: .sockets,
             isForOpening: true,
-            "Whether other ports may have the same `path` (`stream`, `seqpacket`, `vpnkit`): each "
-                + "client is given to the first that is free. With `count` one path then serves as "
-                + "many clients."),
+            "Whether other ports may have the same `path`: each peer is given to the first that is "
+                + "free. With `count` one path then serves as many peers."),
         .init(
             "mode", \.mode, .mode, default: .value(0o660), only: .sockets, isForOpening: true,
             effect: .live,

@@ -16,8 +16,8 @@ struct PortResolver {
     private let defaults: ConfigurationDecoder.Table<PortSettings>
     /// Who has a name, path, device or address first.
     private var owners: [String: TOMLNode] = [:]
-    /// Of paths that may be shared, the first port.
-    private var sharers: [String: PortConfiguration.Stream] = [:]
+    /// Of paths that may be shared, what the first port is.
+    private var shares: [String: PathShare] = [:]
     private var portCount = 0
 
     /// Bytes that a send buffer must hold beside one frame: the kernel charges a frame up to its
@@ -104,8 +104,8 @@ struct PortResolver {
                 port)
             return
         }
-        guard type != .unixgram else { return }
-        for name in ["path", "mode", "owner", "group", "shared"] {
+        let names = type == .unixgram ? ["shared"] : ["path", "mode", "owner", "group", "shared"]
+        for name in names {
             guard let node = port.own.given[name] else { continue }
             report(
                 ConfigurationProblem(
@@ -211,8 +211,8 @@ struct PortResolver {
         let hasCount = port.has("count") || port.isInvalid("count")
         for (key, text) in port.templates {
             let hasNumber = text.contains("{n}")
+            if key == "path", hasCount, !hasNumber, port.own.settings.isShared == true { continue }
             guard hasNumber != hasCount, hasNumber || key != "netns" else { continue }
-            if key == "path", hasCount, port.own.settings.isShared == true { continue }
             let quoted = TOMLText.quoted(text, limit: 60)
             if hasNumber {
                 report(
@@ -312,11 +312,17 @@ struct PortResolver {
         _ path: String, _ key: String, _ port: PortTable
     ) -> Bool {
         let length = path.utf8.count
-        if length > Configuration.socketPathLimit {
+        let isShared = port.own.settings.isShared == true
+        let limit =
+            Configuration.socketPathLimit
+            - (isShared ? UnixgramListener.successionSuffix.utf8.count : 0)
+        if length > limit {
             report(
                 port.place(of: key).problem(
                     "\(TOMLText.quoted(path)) is \(length) bytes long",
-                    allowed: "at most \(Configuration.socketPathLimit), as for every Unix socket"),
+                    allowed: isShared
+                        ? "at most \(limit) where it is shared"
+                        : "at most \(limit), as for every Unix socket"),
                 port)
             return false
         }
@@ -340,11 +346,17 @@ struct PortResolver {
         switch configuration.kind {
         case .unixgram(let socket):
             let path = TOMLText.quoted(socket.path)
-            return claim("path", "path \(path)", port, "the path \(path)")
+            let share = PathShare(.unixgram, socket.access)
+            return claim(
+                "path", "path \(path)", port, "the path \(path)",
+                sharing: socket.isShared ? share : nil)
         case .stream(let stream):
             let path = TOMLText.quoted(stream.path)
+            let share = PathShare(stream.transport, stream.access)
             return stream.connects
-                || claim("path", "path \(path)", port, "the path \(path)", sharing: stream)
+                || claim(
+                    "path", "path \(path)", port, "the path \(path)",
+                    sharing: stream.isShared ? share : nil)
         case .tap(let tap):
             // A device and an address are unique in their namespace only.
             let netns = tap.netns.map { "netns \($0)" } ?? ""
@@ -365,17 +377,15 @@ struct PortResolver {
 
     private mutating func claim(
         _ key: String, _ identity: String, _ port: PortTable, _ what: String,
-        sharing stream: PortConfiguration.Stream? = nil
+        sharing share: PathShare? = nil
     ) -> Bool {
         guard let owner = owners[identity] else {
             owners[identity] = port.node
-            sharers[identity] = stream?.isShared == true ? stream : nil
+            shares[identity] = share
             return true
         }
-        if let stream, stream.isShared, let first = sharers[identity] {
-            guard stream.transport != first.transport || stream.access != first.access else {
-                return true
-            }
+        if let share, let first = shares[identity] {
+            guard share != first else { return true }
             report(
                 port.place(of: "path", "mode", "owner", "group").problem(
                     "\(what) is shared with \(owner.path), which has another type, mode, owner or "
@@ -414,6 +424,16 @@ extension PortSettings {
     /// Some 250 of the longest frames, what a peer with offloading reads in 20 ms; ten times as
     /// many of the usual length.
     private var defaultQueueBytes: Int { offload == .raw ? 16 << 20 : 4 << 20 }
+}
+
+/// What all ports have in common that share a path, since it leads to one socket.
+private struct PathShare: Equatable {
+    let type: PortType
+    let access: SocketAccess
+
+    init(_ type: PortType, _ access: SocketAccess) {
+        (self.type, self.access) = (type, access)
+    }
 }
 
 /// A `[[port]]` table with the defaults under it.

@@ -26,12 +26,20 @@ enum DescriptorLimit {
                 + "LimitNOFILE= in a systemd unit")
     }
 
-    /// A unixgram port has a socket and its peer's pidfd, a TAP port the device and a netlink
-    /// socket. The kernel also demands that the ring's table of files, one for each port that there
-    /// could be, keeps to the limit.
+    /// A unixgram port has a socket and its peer's pidfd, and at a shared path at worst a pair of
+    /// sockets, a relay's wake-up and a socket that listens; a TAP port has the device and a
+    /// netlink socket. The kernel also demands that the ring's table of files, one for each port
+    /// that there could be, keeps to the limit.
     private static func need(of configuration: Configuration) -> Int {
         max(
             Configuration.portLimit,
-            base + 8 * configuration.workers + 2 * configuration.ports.count)
+            base + 8 * configuration.workers
+                + configuration.ports.reduce(0) { $0 + ($1.isShared ? 5 : 2) })
+    }
+}
+
+extension PortConfiguration {
+    fileprivate var isShared: Bool {
+        if case .unixgram(let socket) = kind { socket.isShared } else { false }
     }
 }

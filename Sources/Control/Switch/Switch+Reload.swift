@@ -191,6 +191,8 @@ extension Switch: SwitchInterface {
 private enum PortResource: Hashable {
     case path(String)
     case none(port: String)
+    /// A place at a path that others have as well.
+    case share(String, of: String)
     case device(String, netns: String?)
     /// What was passed to the port of that name, which its successor takes along.
     case passed(String)
@@ -199,6 +201,7 @@ private enum PortResource: Hashable {
 extension PortConfiguration {
     fileprivate var resource: PortResource {
         switch kind {
+        case .unixgram(let unixgram) where unixgram.isShared: .share(unixgram.path, of: name)
         case .unixgram(let unixgram): .path(unixgram.path)
         case .stream(let stream):
             stream.connects ? .none(port: name) : .path(stream.path)

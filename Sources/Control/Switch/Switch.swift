@@ -17,6 +17,8 @@ public final class Switch {
     var ports: [any ManagedPort] = []
     /// The same ports by their index.
     private var slots: [(any ManagedPort)?]
+    /// Paths that several ports have.
+    var sharedPaths: [String: SharedUnixgramPath] = [:]
     /// Ports that last as long as the peer whose descriptor they were made for.
     var transientPorts: Set<String> = []
     /// Descriptors of ports that are being closed to be opened again with other settings.
@@ -131,6 +133,12 @@ public final class Switch {
         baselines[id] = dataPlane.counters.snapshot(port: id)
         let port: any ManagedPort
         switch configuration.kind {
+        case .unixgram(let unixgram) where unixgram.isShared:
+            let place =
+                sharedPaths[unixgram.path]
+                ?? SharedUnixgramPath(path: unixgram.path, access: unixgram.access)
+            sharedPaths[unixgram.path] = place
+            port = SharedUnixgramPort(id, configuration, unixgram, at: place, host: self)
         case .unixgram(let unixgram):
             port =
                 unixgram.connect.map {
@@ -143,6 +151,7 @@ public final class Switch {
         case .passed(let passed):
             port = DescriptorPort(id, configuration, passed, host: self)
         }
+        defer { sharedPaths = sharedPaths.filter { !$0.value.isUnused } }
         try port.open()
         slots[index] = port
         ports.append(port)
@@ -156,6 +165,7 @@ public final class Switch {
         await withDiscardingTaskGroup { group in
             for port in leaving { group.addTask { await port.close() } }
         }
+        sharedPaths = sharedPaths.filter { !$0.value.isUnused }
         let gone = Set(leaving.map(\.id))
         keepHeirlooms(of: leaving)
         // Until here their events still had to reach them.

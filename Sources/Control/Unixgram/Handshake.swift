@@ -32,7 +32,7 @@ extension UnixgramListener {
     /// Bytes of frames kept for the worker.
     private static let keptBytesMax = 4 << 20
     /// What libkrun and vfkit send first (vfkit: pkg/vf/virtionet.go).
-    private static let magic: [UInt8] = Array("VFKT".utf8)
+    static let magic: [UInt8] = Array("VFKT".utf8)
     /// Octets of the shortest frame: an Ethernet header (IEEE 802.3, 3.1.1).
     static let headerLength = 14
 
@@ -71,6 +71,7 @@ extension UnixgramListener {
         of peer: UnixgramPeer, _ rules: HandshakeRules
     ) -> HandshakeRefusal.Reason? {
         if peer.address.isUnbound { return .unbound }
+        if let expected = rules.expected, peer.address != expected { return .notConnected }
         if rules.allowUIDs.isEmpty { return nil }
         guard let uid = peer.uid else { return .userUnknown }
         return rules.allowUIDs.contains(uid) ? nil : .userNotAllowed(rules.allowUIDs)

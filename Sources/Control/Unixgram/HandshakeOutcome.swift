@@ -9,6 +9,8 @@ public struct HandshakeRules: Equatable, Sendable {
     public var sendBuffer: Int
     /// Longest frame in bytes that is kept for the worker.
     public var frameLengthMax: Int
+    /// The only one that may attach; `nil`: anybody.
+    var expected: UnixgramAddress?
 
     /// Rules of one port.
     public init(allowUIDs: [UInt32] = [], sendBuffer: Int, frameLengthMax: Int) {
@@ -65,6 +67,8 @@ public struct HandshakeRefusal: Hashable, Sendable, CustomStringConvertible {
         case userUnknown
         /// Its user is not on the allow list.
         case userNotAllowed([UInt32])
+        /// It sends without connecting, to a path that others use as well.
+        case notConnected
         /// connect() to its socket failed with this errno.
         case connectBack(Int32)
         /// Its path now leads to a socket of another name.

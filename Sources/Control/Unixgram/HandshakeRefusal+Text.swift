@@ -9,6 +9,9 @@ extension HandshakeRefusal {
         case .unbound:
             "its socket has no path of its own, so no frame could be sent back; bind it to one "
                 + "before it connects (QEMU: local.type=unix,local.path=...)"
+        case .notConnected:
+            "it sends without connecting, which only works at a path of its own: give it one, or a "
+                + "descriptor (`ringswitch exec`)"
         case .userUnknown:
             "the kernel does not tell its user and the port has allow_uids"
         case .userNotAllowed(let allowed):

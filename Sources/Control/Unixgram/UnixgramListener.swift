@@ -21,8 +21,8 @@ internal import Glibc
 ///
 /// Thread safety: none; it belongs to one actor or thread. No call blocks.
 public final class UnixgramListener {
-    /// The path that the socket is bound to.
-    public let path: String
+    /// The path that the socket is bound to, or was moved to.
+    public private(set) var path: String
     /// The socket; owned by this object until `close`.
     public let descriptor: Int32
     /// The socket's file as it was created.
@@ -53,6 +53,12 @@ public final class UnixgramListener {
     }
 
     deinit { close() }
+
+    /// The same socket after its file was renamed.
+    func moved(to path: String) -> UnixgramListener {
+        self.path = path
+        return self
+    }
 
     /// Creates a socket at `path` and listens.
     ///

@@ -44,6 +44,32 @@ extension BrokenConfiguration {
             lan.toml:4: port[1].source (port "vm1"): is not for vpnkit ports: they begin with a \#
             handshake; allowed: source on ports of type "unixgram", "stream", "seqpacket" or "tap"
             """#),
+        .whole(
+            "a shared path of two modes",
+            #"""
+            [port_defaults]
+            type = "unixgram"
+            path = "vms.sock"
+
+            [[port]]
+            name = "a"
+            path = "vms.sock"
+            shared = true
+
+            [[port]]
+            name = "b"
+            path = "vms.sock"
+            shared = true
+            mode = "0600"
+
+            """#,
+            #"""
+            lan.toml:3: port_defaults.path: cannot have a default: it differs from port to port; \#
+            allowed: in [[port]]
+            lan.toml:12: port[2].path (port "b"): the path "/run/ringswitch/vms.sock" is shared \#
+            with port[1], which has another type, mode, owner or group; allowed: the same for all \#
+            ports that share a path
+            """#),
         .inUnixgramPort(
             "a number without an inheritance",
             "fd = 3",

@@ -295,6 +295,7 @@ import Testing
                 queue_target = "1ms"
                 queue_delay = "50ms"
                 path = "/run/ringswitch/vm1.sock"
+                shared = false
                 mode = "0660"
                 allow_uids = []
                 send_buffer = "4MiB"
