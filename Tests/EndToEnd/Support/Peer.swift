@@ -2,6 +2,8 @@
 //
 // libkrun (src/devices/src/virtio/net/unixgram.rs): bind a path of its own, connect to the port,
 // send "VFKT", ask for send and receive buffers of 7 MiB, go nonblocking; never remove the file.
+// vfkit (pkg/vf/virtionet.go): bind vfkit-PID-RANDOM.sock beside the port, connect, ask for a send
+// buffer of 1 MiB and a receive buffer of 4 MiB, send "VFKT"; remove the file at the end.
 // QEMU (net/dgram.c): bind, go nonblocking, never connect; each frame goes out by sendto().
 //
 // All peers live in the process of the tests. What takes a process that dies is played by the load
@@ -20,6 +22,8 @@ final class Peer: Sendable {
     enum Manner: Sendable {
         /// Binds, connects, greets with "VFKT", then sends.
         case libkrun
+        /// Binds, connects, asks for buffers, then greets with "VFKT".
+        case vfkit
         /// Binds and never connects.
         case qemu
         /// Connects without a path of its own: nobody can answer it.
@@ -184,20 +188,28 @@ final class Peer: Sendable {
         if manner != .qemu {
             try demand("connect") { withAddress(of: portPath) { Glibc.connect(socket, $0, $1) } }
         }
+        // Both go on with less than they asked for.
         if manner == .libkrun {
-            if greets {
-                let magic = Array("VFKT".utf8)
-                try demand("send") {
-                    Int32(Glibc.send(socket, magic, magic.count, Int32(MSG_NOSIGNAL)))
-                }
-            }
-            // libkrun goes on with less than it asked for.
-            var size: Int32 = 7 << 20
-            for option in [SO_SNDBUF, SO_RCVBUF] {
-                setsockopt(socket, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
-            }
+            if greets { try greet() }
+            ask(for: 7 << 20, SO_SNDBUF)
+            ask(for: 7 << 20, SO_RCVBUF)
+        }
+        if manner == .vfkit {
+            ask(for: 1 << 20, SO_SNDBUF)
+            ask(for: 4 << 20, SO_RCVBUF)
+            if greets { try greet() }
         }
         try demand("fcntl") { fcntl(socket, F_SETFL, O_NONBLOCK) }
+    }
+
+    private func greet() throws {
+        let magic = Array("VFKT".utf8)
+        try demand("send") { Int32(Glibc.send(socket, magic, magic.count, Int32(MSG_NOSIGNAL))) }
+    }
+
+    private func ask(for bytes: Int32, _ option: Int32) {
+        var size = bytes
+        setsockopt(socket, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
     private func demand(_ call: String, _ body: () -> Int32) throws {
