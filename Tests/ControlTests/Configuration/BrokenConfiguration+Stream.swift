@@ -66,21 +66,24 @@ extension BrokenConfiguration {
             ports, not of vpnkit ports
             """#),
         .whole(
-            "keys of others on a unixgram port",
+            "keys of ports that listen, and of ports that connect, on unixgram ports",
             #"""
             [[port]]
             name = "f"
             type = "unixgram"
             vfkit_magic = false
+
+            [[port]]
+            name = "g"
+            type = "unixgram"
+            connect = "peer.sock"
             shared = true
             """#,
             #"""
             lan.toml:4: port[1].vfkit_magic (port "f"): is for a port that connects; allowed: \#
-            with \#
-            connect
-            lan.toml:5: port[1].shared (port "f"): is a key of stream, seqpacket and vpnkit \#
-            ports, \#
-            not of unixgram ports
+            with connect
+            lan.toml:10: port[2].shared (port "g"): is for ports that listen, and connect makes this \#
+            one connect
             """#),
         .whole(
             "several ports on a path that is not shared",
