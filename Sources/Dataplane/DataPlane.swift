@@ -64,7 +64,7 @@ public final class DataPlane {
     /// The MAC table that the workers share.
     public var macTable: MACTable { context.macTable }
 
-    private let context: WorkerContext
+    let context: WorkerContext
     private let eventWake: Wake
     private var threads: [WorkerThread] = []
     private var entries: [PortEntry] = []
@@ -158,6 +158,8 @@ public final class DataPlane {
             connection.deallocate()
             throw DataPlaneError(description: "\(error)")
         }
+        let unqueued = UInt64(connection.pointee.unqueuedFrames)
+        counters.controlBlock(port: settings.port).add(dropped: .queueFull, unqueued)
         generations[index] = generation
         connections[index] = connection
         while entries.count <= index { entries.append(PortEntry()) }
@@ -187,6 +189,11 @@ public final class DataPlane {
         else { return }
         body(connection)
         publish()
+    }
+
+    /// The connection of a port, for Control to look at where its owner does not change it.
+    func connection(of port: PortID) -> UnsafeMutablePointer<Connection>? {
+        connections[port.index]
     }
 
     /// Has every worker take a turn, whether there is something to do or not.
@@ -248,7 +255,7 @@ public final class DataPlane {
         context.deallocate()
     }
 
-    private func publish() {
+    func publish() {
         version += 1
         let replaced = context.table.publish(ConnectionTable(version: version, entries: entries))
         tables.append(RetiredTable(replaced, token: context.gracePeriod.start()))

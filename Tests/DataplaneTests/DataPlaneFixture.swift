@@ -45,8 +45,8 @@ final class DataPlaneFixture {
 
     func attach(
         _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518,
-        sendBuffer: Int32 = 1 << 20, queueDelay: UInt64 = 5_000_000, pauses: Bool = false,
-        earlyFrames: [[UInt8]] = []
+        sendBuffer: Int32 = 1 << 20, queueBytes: Int = 1 << 18, queueDelay: UInt64 = 5_000_000,
+        pauses: Bool = false, earlyFrames: [[UInt8]] = [], waitingFrames: [WaitingFrame] = []
     ) throws {
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
@@ -59,9 +59,9 @@ final class DataPlaneFixture {
         try plane.attach(
             ConnectionSettings(
                 port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
-                frameLengthMax: frameLengthMax, offload: offload, queueBytes: 1 << 18,
+                frameLengthMax: frameLengthMax, offload: offload, queueBytes: queueBytes,
                 queueDelayNanoseconds: queueDelay, pausesOnCongestion: pauses,
-                earlyFrames: earlyFrames))
+                earlyFrames: earlyFrames, waitingFrames: waitingFrames))
     }
 
     /// Closes the peer's end alone.

@@ -317,6 +317,34 @@ struct EgressQueue: ~Copyable {
         return lost
     }
 
+    /// Puts frames in that waited elsewhere, and returns how many found no room.
+    mutating func takeIn(_ frames: [WaitingFrame]) -> Int {
+        var lost = 0
+        for frame in frames {
+            let isRoom = frame.bytes.withUnsafeBytes { bytes in
+                guard let start = bytes.baseAddress else { return false }
+                return append(
+                    cshims_gather(start, length: bytes.count), from: frame.ingress,
+                    now: frame.time, limit: capacity)
+            }
+            if !isRoom { lost += 1 }
+        }
+        return lost
+    }
+
+    /// Shows every frame, those first that came first.
+    func visit(_ body: (WaitingFrame) -> Void) {
+        ring.visit { offset in
+            let header = ring.header(offset).pointee
+            body(
+                WaitingFrame(
+                    time: header.time, ingress: PortID(rawValue: header.ingress),
+                    bytes: Array(
+                        UnsafeRawBufferPointer(
+                            start: ring.payload(offset), count: Int(header.length)))))
+        }
+    }
+
     /// Removes the oldest frame of all, which is the first of its flow or has been chosen.
     private mutating func removeOldest(_ offset: UInt32) {
         if ring.header(offset).pointee.state == .chosen {

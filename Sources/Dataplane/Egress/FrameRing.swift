@@ -144,6 +144,24 @@ struct FrameRing: ~Copyable {
         touched = Self.keptBytes
     }
 
+    /// Shows the offset of every frame, from the oldest on.
+    func visit(_ body: (UInt32) -> Void) {
+        var (offset, left) = (head, count)
+        while left > 0 {
+            if offset &+ StoredFrame.headerLength > capacity
+                || base.load(fromByteOffset: offset, as: UInt32.self) == Self.skipLength
+            {
+                offset = 0
+            }
+            let frame = header(UInt32(truncatingIfNeeded: offset))
+            if frame.pointee.state != .gone {
+                body(UInt32(truncatingIfNeeded: offset))
+                left &-= 1
+            }
+            offset &+= StoredFrame.size(ofFrame: Int(frame.pointee.length))
+        }
+    }
+
     /// Makes a hole of the frame at `offset`, and room of all holes at the head.
     mutating func remove(_ offset: UInt32) {
         let frame = header(offset)

@@ -61,6 +61,8 @@ struct Connection: ~Copyable {
 
     var buffers: BufferRing
     var queue: EgressQueue
+    /// Frames of a predecessor's queue that found no room in this one.
+    let unqueuedFrames: Int
     let earlyFrames: [EarlyFrame]
     /// `earlyFrames` are still to be forwarded.
     var hasEarlyFrames: Bool
@@ -164,9 +166,11 @@ struct Connection: ~Copyable {
         stream = framing.map { Self.makeStream($0, lengthMax, settings.frameLengthMax) }
         restPace = framing == nil ? .direct : .careful
         pace = restPace
-        queue = EgressQueue(
+        var queue = EgressQueue(
             capacity: settings.queueBytes, discipline: settings.queueDiscipline, prefix: prefix,
             seed: settings.queueSeed)
+        unqueuedFrames = queue.takeIn(settings.waitingFrames)
+        self.queue = queue
         earlyFrames = settings.earlyFrames.map { bytes in
             let memory = UnsafeMutableRawPointer.allocate(
                 byteCount: BufferRing.headroom + max(1, bytes.count), alignment: 16)

@@ -31,6 +31,8 @@ public struct ConnectionSettings: Sendable {
     public var pausesOnCongestion: Bool
     /// Frames that the peer sent during the handshake, oldest first.
     public var earlyFrames: [[UInt8]]
+    /// Frames that waited for the peer at a predecessor of this switch, oldest first.
+    public var waitingFrames: [WaitingFrame]
 
     /// Describes an attachment; without `mtu` it is what `frameLengthMax` leaves for the payload.
     public init(
@@ -38,7 +40,8 @@ public struct ConnectionSettings: Sendable {
         mtu: Int? = nil, offload: Offload = .none, sendBuffer: Int? = nil,
         queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
         queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
-        pausesOnCongestion: Bool = false, earlyFrames: [[UInt8]] = []
+        pausesOnCongestion: Bool = false, earlyFrames: [[UInt8]] = [],
+        waitingFrames: [WaitingFrame] = []
     ) {
         self.port = port
         self.transport = transport
@@ -53,5 +56,6 @@ public struct ConnectionSettings: Sendable {
         self.queueDelayNanoseconds = queueDelayNanoseconds
         self.pausesOnCongestion = pausesOnCongestion
         self.earlyFrames = earlyFrames
+        self.waitingFrames = waitingFrames
     }
 }

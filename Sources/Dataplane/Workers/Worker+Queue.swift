@@ -117,7 +117,7 @@ extension Worker where Backend: ~Copyable {
             connection.pointee.backoffNanoseconds * 2, Connection.backoffMax)
         // Only a socket that has just said EAGAIN may be asked for room: any other says yes at
         // once, also where the kernel lacks memory.
-        guard !connection.pointee.pollArmed, result == -EAGAIN else { return }
+        guard !connection.pointee.pollArmed, result == -EAGAIN, hold == .none else { return }
         connection.pointee.pollArmed = backend.armWritable(
             slot: UInt32(connection.pointee.port.index),
             tag: tag(CompletionKind.writable, connection))
@@ -207,6 +207,7 @@ extension Worker where Backend: ~Copyable {
 
     /// Nanoseconds until the first congested port is due; nil when none waits.
     func relieveTimeout() -> Int64? {
+        guard hold != .all else { return nil }
         var first = lookTime()
         for position in 0..<congested.count {
             let connection = congested[position]

@@ -10,6 +10,7 @@ extension Worker where Backend: ~Copyable {
     @inline(never)
     mutating func reconcile(_ table: UnsafePointer<ConnectionTable>) {
         tableVersion = table.pointee.version
+        followHold()
         for position in 0..<connections.count {
             let published = publishedConnection(at: position, table)
             if let connection = connections[position], connection != published {
@@ -68,6 +69,11 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.state = .active
         links.backlog.setPausing(connection.pointee.port, connection.pointee.pausesOnCongestion)
         listForArming(connection)
+        // What waited at a predecessor goes before anything that comes.
+        if !connection.pointee.queue.isEmpty {
+            becomeCareful(connection)
+            gaugeQueue(connection)
+        }
         post(.activated, connection, errno: 0)
     }
 
@@ -106,7 +112,7 @@ extension Worker where Backend: ~Copyable {
     /// for it.
     mutating func armReceive(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         guard connection.pointee.state == .active, !connection.pointee.receiveArmed,
-            !connection.pointee.isPaused
+            !connection.pointee.isPaused, hold == .none
         else { return true }
         connection.pointee.receiveArmed = backend.armReceive(
             slot: UInt32(connection.pointee.port.index), transport: connection.pointee.transport,

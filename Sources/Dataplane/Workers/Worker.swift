@@ -116,6 +116,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     var lastSegmentation = LastSegmentation()
     /// Workers that were handed a frame in this turn, one bit each.
     var handedTo: UInt64 = 0
+    /// What is left undone; see Worker+Hold.
+    var hold = Hold.none
     /// Something found no room in the submission queue: the next turn must come without waiting.
     var hasUnfinishedRequests = false
 
@@ -191,11 +193,12 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         finishSends(takingArrivals: heldFrameCount < Self.heldFramesMax)
         giveBuffersBack()
 
-        if congested.count > 0 { relieveCongested() }
+        if congested.count > 0, hold != .all { relieveCongested() }
         if heldBack.count > 0 { easeSources() }
         if arming.count > 0 { armReceives() }
         if retiring.count > 0 { retireConnections() }
         if handedTo != 0 { announceHandovers() }
+        if hold != .none { rest() }
         block.add(.turns, 1)
         links.gracePeriod.quiescent(index)
     }

@@ -25,6 +25,26 @@ struct SharedFlag: @unchecked Sendable {
     var isSet: Bool { memory.pointee.load(ordering: .acquiring) != 0 }
 }
 
+/// What the workers are to leave undone, a word with a cache line of its own.
+///
+/// A handle, as `SharedFlag` is, and `@unchecked Sendable` for the same reason.
+struct SharedHold: @unchecked Sendable {
+    private let memory: UnsafeMutablePointer<Atomic<UInt8>>
+
+    init() {
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+        memory = raw.bindMemory(to: Atomic<UInt8>.self, capacity: 1)
+        memory.initialize(to: Atomic(Hold.none.rawValue))
+    }
+
+    func deallocate() { UnsafeMutableRawPointer(memory).deallocate() }
+
+    var level: Hold {
+        get { Hold(rawValue: memory.pointee.load(ordering: .acquiring)) ?? .none }
+        nonmutating set { memory.pointee.store(newValue.rawValue, ordering: .releasing) }
+    }
+}
+
 /// The shared words of a switch. Everything in it is immutable or synchronises itself.
 final class WorkerContext: Sendable {
     let workerCount: Int
@@ -41,6 +61,11 @@ final class WorkerContext: Sendable {
     /// Set while a worker waits or is about to; who hands something over wakes it then.
     let sleeping: [SharedFlag]
     let stopping: [SharedFlag]
+    let hold = SharedHold()
+    /// Set by a worker that has nothing left in the kernel while there is a hold.
+    let resting: [SharedFlag]
+    /// Has Control look.
+    let eventWake: Wake
     let events: [EventQueue]
     /// Index `from * workerCount + to`; nil on the diagonal.
     let handovers: [HandoverRing?]
@@ -62,6 +87,8 @@ final class WorkerContext: Sendable {
         self.wakes = wakes
         sleeping = (0..<workerCount).map { _ in SharedFlag() }
         stopping = (0..<workerCount).map { _ in SharedFlag() }
+        resting = (0..<workerCount).map { _ in SharedFlag() }
+        self.eventWake = eventWake
         events = (0..<workerCount).map { _ in
             EventQueue(capacity: 4 * portCapacity, wake: eventWake)
         }
@@ -77,7 +104,8 @@ final class WorkerContext: Sendable {
         counters.deallocate()
         backlog.deallocate()
         macTable.deallocate()
-        for flag in sleeping + stopping { flag.deallocate() }
+        for flag in sleeping + stopping + resting { flag.deallocate() }
+        hold.deallocate()
         for case let ring? in handovers { ring.deallocate() }
     }
 

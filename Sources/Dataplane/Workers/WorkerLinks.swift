@@ -18,6 +18,9 @@ struct WorkerLinks: ~Copyable {
     let stopping: SharedFlag
     /// Set while this worker waits or is about to.
     let isWaiting: SharedFlag
+    let hold: SharedHold
+    private let isResting: SharedFlag
+    private let eventWake: Unmanaged<Wake>
 
     private let incoming: UnsafeMutableBufferPointer<HandoverRing?>
     private let outgoing: UnsafeMutableBufferPointer<HandoverRing?>
@@ -35,6 +38,9 @@ struct WorkerLinks: ~Copyable {
         backlog = context.backlog
         stopping = context.stopping[index]
         isWaiting = context.sleeping[index]
+        hold = context.hold
+        isResting = context.resting[index]
+        eventWake = .passUnretained(context.eventWake)
         incoming = .allocate(capacity: count)
         outgoing = .allocate(capacity: count)
         sleeping = .allocate(capacity: count)
@@ -59,6 +65,13 @@ struct WorkerLinks: ~Copyable {
 
     /// The ring of frames to `worker`; nil to the worker itself.
     func ring(to worker: Int) -> HandoverRing? { outgoing[worker] }
+
+    /// Tells Control, once, that this worker has come to rest.
+    func noteResting() {
+        guard !isResting.isSet else { return }
+        isResting.store(true)
+        eventWake._withUnsafeGuaranteedRef { $0.signal() }
+    }
 
     /// Wakes `worker` if it waits or is about to.
     func wakeIfSleeping(_ worker: Int) {
