@@ -18,6 +18,10 @@ int cshims_pidfd_open(int32_t pid) {
     return fd < 0 ? -errno : (int)fd;
 }
 
+int cshims_pidfd_signal(int pidfd, int signal) {
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
 int cshims_eventfd_create(void) {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return fd < 0 ? -errno : fd;

@@ -27,12 +27,15 @@ public struct DataPlaneSettings: Sendable {
     public var busyPollNanoseconds: UInt64
     /// Bytes of each ring between two workers, a power of two.
     public var handoverBytes: Int
+    /// An empty file of memory for the counters, so that they outlive the process; nil: they lie in
+    /// memory of its own. Stays the caller's.
+    public var counterFile: Int32?
 
     /// Settings with the defaults of the configuration.
     public init(
         workers: Int = 1, processors: [Int] = [], portCapacity: Int = 1024, macLimit: Int = 16384,
         macAgeingSeconds: UInt32 = 300, busyPollNanoseconds: UInt64 = 0,
-        handoverBytes: Int = 4 << 20
+        handoverBytes: Int = 4 << 20, counterFile: Int32? = nil
     ) {
         self.workers = workers
         self.processors = processors
@@ -41,6 +44,7 @@ public struct DataPlaneSettings: Sendable {
         self.macAgeingSeconds = macAgeingSeconds
         self.busyPollNanoseconds = busyPollNanoseconds
         self.handoverBytes = handoverBytes
+        self.counterFile = counterFile
     }
 }
 
@@ -110,11 +114,28 @@ public final class DataPlane {
                 macTable: MACTable(
                     limit: settings.macLimit, portCapacity: settings.portCapacity,
                     ageingTicks: settings.macAgeingSeconds, seed: seed),
-                handoverBytes: settings.handoverBytes, eventWake: eventWake)
+                handoverBytes: settings.handoverBytes, eventWake: eventWake,
+                counterMemory: try Self.counterMemory(settings))
         } catch {
             throw DataPlaneError(description: "\(error)")
         }
         try startWorkers()
+    }
+
+    /// Memory that is shared with whoever holds the file. It is never given back: counters are read
+    /// as long as the process lives.
+    private static func counterMemory(
+        _ settings: DataPlaneSettings
+    ) throws(RingError) -> UnsafeMutableRawPointer? {
+        guard let file = settings.counterFile else { return nil }
+        let length = CounterTable.byteCount(
+            portCapacity: settings.portCapacity, workerCount: settings.workers)
+        guard ftruncate(file, off_t(length)) == 0 else {
+            throw .systemCall("ftruncate", errno)
+        }
+        let memory = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+        guard let memory, memory != MAP_FAILED else { throw .systemCall("mmap", errno) }
+        return memory
     }
 
     private func startWorkers() throws(DataPlaneError) {

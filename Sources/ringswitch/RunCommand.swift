@@ -15,10 +15,20 @@ struct RunCommand: ParsableCommand {
 
     @OptionGroup var source: ConfigurationOptions
 
+    @Flag(
+        help: ArgumentHelp(
+            "Replace the switch that runs in the runtime directory.",
+            discussion: """
+                Takes over its sockets and devices with the virtual machines behind them, which do \
+                not notice; then applies the configuration as a reload would. If that fails, the \
+                other switch runs on.
+                """))
+    var takeover = false
+
     func run() {
         LineLogHandler.bootstrap()
         SwitchDaemon.main(
-            SwitchDaemon.Options(configurationFile: source.config),
+            SwitchDaemon.Options(configurationFile: source.config, takesOver: takeover),
             logger: Logger(label: "ringswitch"))
     }
 }

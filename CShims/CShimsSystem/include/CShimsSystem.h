@@ -9,6 +9,7 @@
 #include "descriptors.h"
 #include "files.h"
 #include "frames.h"
+#include "memory.h"
 #include "messages.h"
 #include "netlink.h"
 #include "process.h"

@@ -7,6 +7,9 @@
 /// A pidfd of `pid`, close-on-exec. It polls readable when the process has ended.
 int cshims_pidfd_open(int32_t pid);
 
+/// Sends a signal to the process of a pidfd.
+int cshims_pidfd_signal(int pidfd, int signal);
+
 /// An eventfd, close-on-exec and non-blocking, counter 0.
 int cshims_eventfd_create(void);
 

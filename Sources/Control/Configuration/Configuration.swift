@@ -33,7 +33,9 @@ public struct Configuration: Equatable, Sendable {
     /// - Source: unix(7), "Address format".
     public static let socketPathLimit = 107
     /// File names in the runtime directory that belong to the switch itself.
-    public static let reservedFileNames = ["lock", "control.sock", "handover.sock"]
+    public static let reservedFileNames = [
+        "lock", "control.sock", "handover.sock", "control.new", "handover.new",
+    ]
 
     init(_ settings: SwitchSettings, environment: ConfigurationEnvironment) {
         var settings = settings

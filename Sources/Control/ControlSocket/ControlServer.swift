@@ -22,7 +22,9 @@ public import Logging
 ///
 /// Thread-safe: an actor. Start it once; after `stop` it cannot be started again.
 public actor ControlServer {
-    private let path: String
+    private var path: String
+    /// Where it is to be after `takePlace`.
+    private var place: String?
     private let service: any SwitchInterface
     private let logger: Logger
     private var server: HTTPServer?
@@ -48,11 +50,38 @@ public actor ControlServer {
     /// Begins to serve; connections are accepted when it returns.
     /// - Throws: `conflict` with the path and a remedy when the path is too long, is taken, or
     ///   cannot be made.
-    public func start() async throws(ControlError) {
+    public func start() async throws(ControlError) { try await start(at: nil) }
+
+    /// The same at a temporary path until `takePlace`; nil: at the path itself.
+    func start(at temporary: String?) async throws(ControlError) {
         precondition(supervisor == nil && !isStopping, "a control server is started once")
+        if let temporary { (path, place) = (temporary, path) }
         let running = try await open()
         if isStopping { await server?.stop() }
         supervisor = Task { await supervise(running) }
+    }
+
+    /// Takes the place of a predecessor's socket: clients find either.
+    func takePlace() throws(ControlError) {
+        guard let place else { return }
+        guard rename(path, place) == 0 else {
+            let reason = Self.text(of: errno)
+            throw ControlError(
+                .conflict, "cannot take the place of \(place.terminalSafe): \(reason)")
+        }
+        (path, self.place) = (place, nil)
+    }
+
+    /// Waits until somebody else has taken the socket's place, and a moment longer for those that
+    /// came by the old one.
+    func waitUntilReplaced(within limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        while let own = file, let present = try? ControlSocketFile(path),
+            present.isSameFile(as: own), ContinuousClock.now < deadline
+        {
+            try? await Task.sleep(for: .milliseconds(1))
+        }
+        try? await Task.sleep(for: .milliseconds(20))
     }
 
     /// Ends the service and removes the socket file. Safe to call twice, and before `start`.

@@ -11,6 +11,7 @@ public struct SwitchEvent: Codable, Sendable, Equatable {
     public enum Kind: String, Codable, CaseIterable, Sendable {
         case ready
         case stopping
+        case handedOver = "handed_over"
         case configurationReloaded = "configuration_reloaded"
         case portAdded = "port_added"
         case portChanged = "port_changed"
@@ -86,6 +87,8 @@ extension SwitchEvent.Kind {
         switch self {
         case .ready: "The switch forwards; every stream begins with it."
         case .stopping: "The switch ends, and the stream with it."
+        case .handedOver:
+            "Another process goes on in place of this one, and this stream ends; follow again."
         case .configurationReloaded: "The configuration was read again and applied."
         case .portAdded: "A port is new."
         case .portChanged: "A port has other settings."
@@ -114,7 +117,7 @@ extension SwitchEvent.Kind {
     public var fields: [String] {
         switch self {
         case .ready: ["name", "version", "pid"]
-        case .stopping: ["name", "pid"]
+        case .stopping, .handedOver: ["name", "pid"]
         case .configurationReloaded: ["added", "changed", "removed", "needs_restart"]
         case .portAdded, .portRemoved, .portRestored, .portRecovered: ["port"]
         case .portChanged: ["port", "keys", "replaced"]
@@ -141,6 +144,12 @@ extension SwitchEvent {
 
     static func stopping(name: String) -> SwitchEvent {
         var event = SwitchEvent(.stopping)
+        (event.name, event.pid) = (name, getpid())
+        return event
+    }
+
+    static func handedOver(name: String) -> SwitchEvent {
+        var event = SwitchEvent(.handedOver)
         (event.name, event.pid) = (name, getpid())
         return event
     }

@@ -36,7 +36,9 @@ final class HandoverServer {
     /// Pause before the next try where no connection could be taken, for want of descriptors.
     private static let pauseMilliseconds = 1000
 
-    private let path: String
+    private var path: String
+    /// Where it is to be after `takePlace`.
+    private var place: String?
     private let service: any HandoverService
     private let logger: Logger
     private let silenceMillisecondsMax: Int
@@ -62,8 +64,10 @@ final class HandoverServer {
     }
 
     /// Begins to serve.
-    func start() throws(SwitchError) {
+    /// - Parameter temporary: where to listen until `takePlace`; nil: at the path itself.
+    func start(at temporary: String? = nil) throws(SwitchError) {
         precondition(listener == nil && !isStopping, "a handover server is started once")
+        if let temporary { (path, place) = (temporary, path) }
         do throws(PortError) {
             let place = SocketPath(path)
             try place.clear()
@@ -98,6 +102,15 @@ final class HandoverServer {
         listener = nil
         for connection in connections.values { connection.shutDown() }
         for connection in Array(connections.values) { await connection.ended.wait() }
+    }
+
+    /// Takes the place of a predecessor's socket: clients find either.
+    func takePlace() throws(SwitchError) {
+        guard let place else { return }
+        guard rename(path, place) == 0 else {
+            throw SwitchError("cannot take the place of \(place): \(SystemText.reason(errno))")
+        }
+        (path, self.place) = (place, nil)
     }
 
     private func removeOwnFile() {

@@ -57,6 +57,17 @@ enum InheritedDescriptors {
         return number.flatMap { take(number: $0) }
     }
 
+    /// Every descriptor whose name begins so, by the rest of its name; of two with one name the
+    /// later.
+    static func take(prefix: String) -> [String: PassedDescriptor] {
+        let wanted = estate.withLock { $0.names.filter { $0.name.hasPrefix(prefix) } }
+        var taken: [String: PassedDescriptor] = [:]
+        for (name, number) in wanted {
+            taken[String(name.dropFirst(prefix.count))] = take(number: number)
+        }
+        return taken
+    }
+
     private static func isInheritable(_ number: Int32) -> Bool {
         cshims_descriptor_is_inheritable(number) > 0
     }

@@ -8,8 +8,8 @@ internal import Glibc
 ///
 /// Thread-safe: a value; each notification has a socket of its own.
 struct ServiceManager: Sendable {
-    private let address: sockaddr_un
-    private let addressLength: socklen_t
+    let address: sockaddr_un
+    let addressLength: socklen_t
     /// Time after which a silent service is taken for dead; `nil` where nobody watches.
     let watchdog: Duration?
 

@@ -18,7 +18,7 @@ internal import SwitchCore
 /// A port with a `source`.
 @ControlActor
 final class DescriptorPort: ManagedPort {
-    private enum Stage {
+    enum Stage {
         case closed, waiting, leaving
         case attached(PassedPeer, generation: UInt32)
     }
@@ -26,11 +26,22 @@ final class DescriptorPort: ManagedPort {
     let id: PortID
     private(set) var configuration: PortConfiguration
     private var settings: PortConfiguration.Passed
-    private unowned let host: any PortHost
-    private var stage = Stage.closed { didSet { since = Date() } }
-    private var since = Date()
+    unowned let host: any PortHost
+    var stage = Stage.closed {
+        didSet {
+            since = Date()
+            host.stateChanged()
+        }
+    }
+    var since = Date()
+    /// The data plane is at rest.
+    var isSuspended = false
+    /// The peer came with the port from a predecessor, and does not forward yet.
+    var isInherited = false
+    /// Frames that waited for it there.
+    var inheritedFrames: [WaitingFrame] = []
     /// Of the peer; the data plane reads and writes it until it has retired the port.
-    private var descriptor: PassedDescriptor?
+    private(set) var descriptor: PassedDescriptor?
     private var processEnd: ReadSource?
     /// Whether the other end is looked at each time; else it is every other time.
     private var isProbing = false
@@ -170,7 +181,7 @@ final class DescriptorPort: ManagedPort {
             offload: configuration.offload, queueBytes: configuration.queueBytes,
             queueDiscipline: configuration.queueDiscipline,
             queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
-            pausesOnCongestion: configuration.pausesOnCongestion)
+            pausesOnCongestion: configuration.pausesOnCongestion, waitingFrames: inheritedFrames)
     }
 
     // MARK: Attached
@@ -194,7 +205,7 @@ final class DescriptorPort: ManagedPort {
     }
 
     private func askPeer() {
-        guard case .attached(let peer, _) = stage, let descriptor else { return }
+        guard case .attached(let peer, _) = stage, !isSuspended, let descriptor else { return }
         if case .dead(let reason) = peer.probe(descriptor.number) { leave(reason) }
     }
 
@@ -231,10 +242,16 @@ final class DescriptorPort: ManagedPort {
         switch event.kind {
         case .activated:
             lastError = nil
-            host.log(.info, "attached \(peer.summary)", port: configuration.name)
+            let verb = isInherited ? "took over" : "attached"
+            host.log(.info, "\(verb) \(peer.summary)", port: configuration.name)
+            guard !isInherited else {
+                isInherited = false
+                return settled.open()
+            }
             host.tell(.connectionEstablished(configuration.name, peer.status))
             settled.open()
         case .activationFailed:
+            isInherited = false
             let reason = ringRefusal(event.errno, of: "the port's descriptor")
             note("\(peer.summary) is not attached: " + reason)
             host.tell(.connectionRefused(configuration.name, peer.status, reason: reason))
@@ -269,7 +286,7 @@ final class DescriptorPort: ManagedPort {
     }
 
     /// Keeps an error for `status`, and logs it unless that was the last word.
-    private func note(_ message: String) {
+    func note(_ message: String) {
         guard message != lastError else { return }
         lastError = message
         host.log(.error, message, port: configuration.name)

@@ -17,6 +17,19 @@ protocol ManagedPort: AnyObject, Sendable {
     func tend()
     /// Takes over settings that differ only in keys which change live; all of them or none.
     func adapt(to next: PortConfiguration) throws(PortError)
+    /// Takes no peer and mends nothing until `resume`, while the data plane is at rest.
+    func suspend()
+    /// Goes on after `suspend`.
+    func resume()
+    /// Adds what a successor needs to know to the port's state, and what it needs to have.
+    func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor])
+    /// Takes over what a predecessor has left, in place of `open`; what cannot be used is as if it
+    /// had failed, and is mended when the port is tended.
+    func restore(
+        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
+        waiting: [WaitingFrame])
+    /// Whether a peer or device is just coming to the data plane, or leaving it.
+    var isInTransit: Bool { get }
     /// Lets go of everything; returns when the data plane has let go too. May be called again
     /// meanwhile.
     func close() async
@@ -24,6 +37,15 @@ protocol ManagedPort: AnyObject, Sendable {
     func describe(into status: inout PortStatus)
     /// Sentences about limits of this machine that hold the port back, each with its remedy.
     var warnings: [String] { get }
+}
+
+/// A descriptor of a port that a successor needs, borrowed.
+struct KeptDescriptor {
+    /// Name among all that the switch has.
+    let name: String
+    let number: Int32
+    /// Keeps it open.
+    let owner: AnyObject
 }
 
 /// What ports need of the switch that they belong to.
@@ -44,6 +66,8 @@ protocol PortHost: AnyObject {
     func heirloom(of port: String) -> PassedDescriptor?
     /// Says that a port without a path has lost its peer, and can be given another one.
     func becameVacant(_ port: String)
+    /// What a successor would need has changed.
+    func stateChanged()
     /// Tells those who follow the switch's events.
     func tell(_ event: SwitchEvent)
     /// Writes one line to the log.

@@ -12,6 +12,7 @@ internal import Dispatch
 final class ReadSource {
     private let source: any DispatchSourceRead
     private let ended = Gate()
+    private var isSuspended = false
 
     /// - Parameters: - descriptor: to be closed only after the end of the source. - owner: an
     ///   object that is kept until the end of the source, for example the descriptor's own. - body:
@@ -28,6 +29,20 @@ final class ReadSource {
             withExtendedLifetime(owner) {}
         }
         source.activate()
+    }
+
+    /// Calls back no more until `resume`, which has to follow before the end.
+    func suspend() {
+        guard !isSuspended else { return }
+        isSuspended = true
+        source.suspend()
+    }
+
+    /// Goes on after `suspend`; does nothing otherwise.
+    func resume() {
+        guard isSuspended else { return }
+        isSuspended = false
+        source.resume()
     }
 
     /// Calls back no more. The descriptor must stay open until the end.

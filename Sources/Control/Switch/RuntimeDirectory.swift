@@ -11,7 +11,8 @@ final class RuntimeDirectory {
     /// Whether the switch that lived here before was killed: the kernel may still be busy with what
     /// it held.
     let wasAbandoned: Bool
-    private let lock: Int32
+    /// The file that is locked.
+    let lock: Int32
 
     /// Makes the directory where it is missing, and takes its lock.
     ///
@@ -36,8 +37,21 @@ final class RuntimeDirectory {
         lock = descriptor
     }
 
+    /// Takes over a directory with its lock, which a predecessor has passed on.
+    init(path: String, adopting lock: Int32) {
+        self.path = path
+        self.lock = lock
+        wasAbandoned = false
+    }
+
+    /// Writes this process's name on the lock.
+    func sign() throws(SwitchError) { try Self.sign(lock, path + "/lock") }
+
+    /// Says that nobody lives here any more.
+    func clear() { _ = ftruncate(lock, 0) }
+
     deinit {
-        _ = ftruncate(lock, 0)
+        clear()
         Glibc.close(lock)
     }
 
@@ -53,6 +67,10 @@ final class RuntimeDirectory {
         guard result >= 0 else {
             throw SwitchError("cannot lock \(file): \(SystemText.reason(-result))")
         }
+        try sign(lock, file)
+    }
+
+    private static func sign(_ lock: Int32, _ file: String) throws(SwitchError) {
         let text = "\(getpid())\n"
         _ = ftruncate(lock, 0)
         guard text.withCString({ pwrite(lock, $0, text.utf8.count, 0) }) == text.utf8.count else {

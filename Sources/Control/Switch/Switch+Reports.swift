@@ -62,13 +62,17 @@ extension Switch {
         return port.id
     }
 
-    private func workerReports() -> [WorkerStatus] {
+    func workerReports() -> [WorkerStatus] {
         (0..<configuration.workers).map { index in
             let block = dataPlane.counters.workerBlock(index)
+            let base = workerBase.indices.contains(index) ? workerBase[index].counters : [:]
+            func sum(_ counter: Counter) -> UInt64 {
+                block[counter] &+ base[counter.name, default: 0]
+            }
             return WorkerStatus(
                 index: index, cpu: configuration.cpus.isEmpty ? nil : configuration.cpus[index],
-                turns: block[.turns], wakeups: block[.wakeups],
-                staleCompletions: block[.staleCompletions])
+                turns: sum(.turns), wakeups: sum(.wakeups),
+                staleCompletions: sum(.staleCompletions))
         }
     }
 

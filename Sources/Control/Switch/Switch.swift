@@ -16,7 +16,7 @@ public final class Switch {
     /// Open ports, in the order of the configuration.
     var ports: [any ManagedPort] = []
     /// The same ports by their index.
-    private var slots: [(any ManagedPort)?]
+    var slots: [(any ManagedPort)?]
     /// Paths that several ports have.
     var sharedPaths: [String: SharedUnixgramPath] = [:]
     /// Ports that last as long as the peer whose descriptor they were made for.
@@ -30,6 +30,12 @@ public final class Switch {
     let startedAt: UInt64
     let logger: Logger
     private(set) var isClosing = false
+    /// Events that came while the data plane was at rest, for afterwards; nil: it is not.
+    var heldEvents: [DataPlaneEvent]?
+    /// What the workers of a predecessor had counted about themselves.
+    var workerBase: [SwitchState.CounterState] = []
+    /// Keeps what a successor would need at the service manager.
+    var keeper: StateKeeper?
     private let closed = Gate()
     private var eventSource: ReadSource?
     private var housekeeping: Timer?
@@ -54,7 +60,8 @@ public final class Switch {
 
     /// Starts the workers. Ports come with `open`.
     public init(
-        _ configuration: Configuration, configurationFile: String?, logger: Logger
+        _ configuration: Configuration, configurationFile: String?, counterFile: Int32? = nil,
+        logger: Logger
     ) throws(DataPlaneError) {
         self.configuration = configuration
         self.configurationFile = configurationFile
@@ -66,7 +73,8 @@ public final class Switch {
                 workers: configuration.workers, processors: configuration.cpus,
                 portCapacity: Configuration.portLimit, macLimit: configuration.macLimit,
                 macAgeingSeconds: UInt32(configuration.macAgeing),
-                busyPollNanoseconds: UInt64(configuration.busyPollNanoseconds)),
+                busyPollNanoseconds: UInt64(configuration.busyPollNanoseconds),
+                counterFile: counterFile),
             seed: UInt64.random(in: .min ... .max))
     }
 
@@ -76,12 +84,7 @@ public final class Switch {
     ///   takes its time to end the rings of a switch that was killed, and they hold its sockets and
     ///   devices.
     public func open(patience: Duration = .zero) async throws(SwitchError) {
-        eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [weak self] in
-            self?.drainEvents()
-        }
-        housekeeping = Timer(everyMilliseconds: Self.tendMilliseconds) { [weak self] in
-            self?.keepHouse()
-        }
+        begin()
         let deadline = ContinuousClock.now + patience
         for configuration in configuration.ports {
             do throws(PortError) {
@@ -90,6 +93,16 @@ public final class Switch {
                 await close()
                 throw SwitchError("port \(configuration.name): \(error)")
             }
+        }
+    }
+
+    /// Begins to listen to the workers and to keep house.
+    func begin() {
+        eventSource = ReadSource(descriptor: dataPlane.eventDescriptor) { [weak self] in
+            self?.drainEvents()
+        }
+        housekeeping = Timer(everyMilliseconds: Self.tendMilliseconds) { [weak self] in
+            self?.keepHouse()
         }
     }
 
@@ -126,35 +139,43 @@ public final class Switch {
 
     /// Opens a port under the lowest free index.
     func open(_ configuration: PortConfiguration) throws(PortError) {
+        let port = make(configuration)
+        defer { sharedPaths = sharedPaths.filter { !$0.value.isUnused } }
+        try port.open()
+        add(port)
+    }
+
+    func add(_ port: any ManagedPort) {
+        slots[port.id.index] = port
+        ports.append(port)
+        stateChanged()
+    }
+
+    /// Makes a port with the lowest free index, without opening it.
+    func make(_ configuration: PortConfiguration) -> any ManagedPort {
         guard let index = slots.firstIndex(where: { $0 == nil }) else {
             preconditionFailure("more than \(slots.count) ports")
         }
         let id = PortID(index: index)
         baselines[id] = dataPlane.counters.snapshot(port: id)
-        let port: any ManagedPort
         switch configuration.kind {
         case .unixgram(let unixgram) where unixgram.isShared:
             let place =
                 sharedPaths[unixgram.path]
                 ?? SharedUnixgramPath(path: unixgram.path, access: unixgram.access)
             sharedPaths[unixgram.path] = place
-            port = SharedUnixgramPort(id, configuration, unixgram, at: place, host: self)
+            return SharedUnixgramPort(id, configuration, unixgram, at: place, host: self)
         case .unixgram(let unixgram):
-            port =
-                unixgram.connect.map {
-                    UnixgramUplink(id, configuration, unixgram, connectingTo: $0, host: self)
-                } ?? UnixgramPort(id, configuration, unixgram, host: self)
+            return unixgram.connect.map {
+                UnixgramUplink(id, configuration, unixgram, connectingTo: $0, host: self)
+            } ?? UnixgramPort(id, configuration, unixgram, host: self)
         case .stream(let stream):
-            port = StreamPort(id, configuration, stream, host: self)
+            return StreamPort(id, configuration, stream, host: self)
         case .tap(let tap):
-            port = TapPort(id, configuration, tap, host: self)
+            return TapPort(id, configuration, tap, host: self)
         case .passed(let passed):
-            port = DescriptorPort(id, configuration, passed, host: self)
+            return DescriptorPort(id, configuration, passed, host: self)
         }
-        defer { sharedPaths = sharedPaths.filter { !$0.value.isUnused } }
-        try port.open()
-        slots[index] = port
-        ports.append(port)
     }
 
     /// How many ports may be opened beside those that there are.
@@ -171,10 +192,17 @@ public final class Switch {
         // Until here their events still had to reach them.
         for id in gone { slots[id.index] = nil }
         ports.removeAll { gone.contains($0.id) }
+        stateChanged()
     }
 
-    private func drainEvents() {
-        let isWaiting = dataPlane.drainEvents { event in slots[event.port.index]?.handle(event) }
+    func drainEvents() {
+        let isWaiting = dataPlane.drainEvents { event in
+            if heldEvents == nil {
+                slots[event.port.index]?.handle(event)
+            } else {
+                heldEvents?.append(event)
+            }
+        }
         guard isWaiting, !isDrainScheduled else { return }
         // A grace period lasts a turn of every worker; look again shortly.
         isDrainScheduled = true
@@ -202,6 +230,7 @@ public final class Switch {
     /// Tends the ports and looks for what is to be told. Removes aged MAC entries, a slice each
     /// time, so that the counts of ports stay true.
     private func keepHouse() {
+        guard heldEvents == nil else { return }
         for port in ports { port.tend() }
         lookForEvents()
         dataPlane.macTable.sweep(slice: sweepSlice, of: Self.sweepSlices, now: tick)
@@ -231,6 +260,8 @@ extension Switch: PortHost {
     func count(_ port: PortID, dropped reason: DropReason, _ amount: UInt64) {
         dataPlane.counters.controlBlock(port: port).add(dropped: reason, amount)
     }
+
+    func stateChanged() { keeper?.stateChanged() }
 
     func tell(_ event: SwitchEvent) { events.publish(event) }
 

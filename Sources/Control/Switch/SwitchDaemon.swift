@@ -11,9 +11,14 @@ public enum SwitchDaemon {
     public struct Options: Sendable {
         /// The file given with --config; nil: the usual places, else the defaults.
         public var configurationFile: String?
+        /// Whether to replace the switch that runs in the runtime directory, VMs and all.
+        public var takesOver: Bool
 
         /// Options with this file.
-        public init(configurationFile: String? = nil) { self.configurationFile = configurationFile }
+        public init(configurationFile: String? = nil, takesOver: Bool = false) {
+            self.configurationFile = configurationFile
+            self.takesOver = takesOver
+        }
     }
 
     /// Runs a switch in the foreground until SIGINT or SIGTERM, and ends the process: with exit
@@ -72,13 +77,11 @@ public enum SwitchDaemon {
             try DescriptorLimit.raise()
             let configuration = try Configuration.load(file: file, environment: environment)
             try DescriptorLimit.raise(for: configuration)
-            let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
-            try await serve(
-                configuration, file: file.map(absolute),
-                patience: directory.wasAbandoned ? killPatience : .zero,
-                signals: signals, logger: logger)
-            // The lock is held until everything in the directory is gone.
-            withExtendedLifetime(directory) {}
+            let start = Start(
+                configuration: configuration, file: file.map(absolute), environment: environment,
+                logger: logger)
+            let running = try await options.takesOver ? start.takeOver() : start.begin()
+            await running.serve(signals)
             return 0
         } catch let errors as ConfigurationErrors {
             for error in errors.errors { logger.error("\(error)") }
@@ -96,50 +99,8 @@ public enum SwitchDaemon {
         return String(cString: directory) + "/" + path
     }
 
-    /// How long the kernel may take to end the rings of a switch that was killed.
-    private static let killPatience = Duration.seconds(3)
-
-    private static func serve(
-        _ configuration: Configuration, file: String?, patience: Duration,
-        signals: AsyncStream<Int32>,
-        logger: Logger
-    ) async throws {
-        let control = try await Switch(configuration, configurationFile: file, logger: logger)
-        try await control.open(patience: patience)
-        let server = ControlServer(
-            path: configuration.runtimeDirectory + "/control.sock", service: control, logger: logger
-        )
-        let handover = await HandoverServer(
-            path: configuration.runtimeDirectory + "/" + HandoverProtocol.socketName,
-            service: control, logger: logger)
-        do {
-            try await server.start()
-            try await handover.start()
-        } catch {
-            await server.stop()
-            await control.close()
-            throw error
-        }
-        logger.info(
-            "switch runs",
-            metadata: [
-                "name": "\(configuration.name)", "ports": "\(configuration.ports.count)",
-                "workers": "\(configuration.workers)",
-                "runtime_dir": "\(configuration.runtimeDirectory)",
-            ])
-        if let service = ServiceManager.current() { await control.begin(service: service) }
-        if file == nil { AttachmentHints.print(configuration) }
-        for warning in await control.status().warnings { logger.warning("\(warning)") }
-        await attend(signals, control, logger)
-        await control.announceEnd()
-        await handover.stop()
-        await server.stop()
-        await control.close()
-        logger.info("switch has ended")
-    }
-
     /// Reloads at each SIGHUP; returns at SIGINT or SIGTERM.
-    private static func attend(_ signals: AsyncStream<Int32>, _ control: Switch, _ logger: Logger)
+    static func attend(_ signals: AsyncStream<Int32>, _ control: Switch, _ logger: Logger)
         async
     {
         for await signal in signals {

@@ -8,15 +8,22 @@ internal import SwitchCore
 /// A `tap` port.
 @ControlActor
 final class TapPort: ManagedPort {
-    private enum Stage { case closed, up, leaving, failed }
+    enum Stage { case closed, up, leaving, failed }
 
     let id: PortID
     private(set) var configuration: PortConfiguration
-    private var settings: PortConfiguration.TAP
-    private unowned let host: any PortHost
-    private var device: TapDevice?
-    private var stage = Stage.closed { didSet { since = Date() } }
-    private var since = Date()
+    private(set) var settings: PortConfiguration.TAP
+    unowned let host: any PortHost
+    var device: TapDevice?
+    var stage = Stage.closed {
+        didSet {
+            since = Date()
+            host.stateChanged()
+        }
+    }
+    var since = Date()
+    /// The device came from a predecessor, and does not forward yet.
+    var isInherited = false
     private var lastError: String?
     private var isClosing = false
     private let retired = Gate()
@@ -33,21 +40,9 @@ final class TapPort: ManagedPort {
     }
 
     func open() throws(PortError) {
-        let device = try TapDevice.open(
-            TapDevice.Settings(
-                name: settings.device, namespace: settings.netns, mtu: settings.mtu,
-                txQueueLength: settings.txQueueLength,
-                addresses: settings.addresses.map {
-                    TapAddress(bytes: $0.bytes, prefixLength: $0.prefixLength)
-                }, persist: settings.persist, offload: configuration.offload))
+        let device = try TapDevice.open(deviceSettings)
         do throws(PortError) {
-            _ = try host.attach(
-                ConnectionSettings(
-                    port: id, transport: .tap, descriptor: device.descriptor,
-                    frameLengthMax: configuration.maxFrame, mtu: settings.mtu,
-                    offload: configuration.offload, queueBytes: configuration.queueBytes,
-                    queueDiscipline: configuration.queueDiscipline,
-                    queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds)))
+            _ = try host.attach(connectionSettings(device))
         } catch {
             device.close()
             throw error
@@ -56,15 +51,37 @@ final class TapPort: ManagedPort {
         stage = .up
     }
 
+    /// What the device is to be like.
+    var deviceSettings: TapDevice.Settings {
+        TapDevice.Settings(
+            name: settings.device, namespace: settings.netns, mtu: settings.mtu,
+            txQueueLength: settings.txQueueLength,
+            addresses: settings.addresses.map {
+                TapAddress(bytes: $0.bytes, prefixLength: $0.prefixLength)
+            }, persist: settings.persist, offload: configuration.offload)
+    }
+
+    /// What the data plane is to know of the device.
+    func connectionSettings(_ device: TapDevice) -> ConnectionSettings {
+        ConnectionSettings(
+            port: id, transport: .tap, descriptor: device.descriptor,
+            frameLengthMax: configuration.maxFrame, mtu: settings.mtu,
+            offload: configuration.offload, queueBytes: configuration.queueBytes,
+            queueDiscipline: configuration.queueDiscipline,
+            queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds))
+    }
+
     func handle(_ event: DataPlaneEvent) {
         switch event.kind {
         case .activated:
+            isInherited = false
             if lastError != nil {
                 host.log(.info, "the device \(settings.device) is back", port: configuration.name)
                 host.tell(.portRestored(configuration.name))
             }
             lastError = nil
         case .activationFailed:
+            isInherited = false
             leave(ringRefusal(event.errno, of: "the device \(settings.device)"))
         case .peerGone:
             leave(failure: event.errno)
@@ -89,7 +106,7 @@ final class TapPort: ManagedPort {
     }
 
     /// Keeps an error for `status`, and logs it unless that was the last word.
-    private func note(_ message: String) {
+    func note(_ message: String) {
         guard message != lastError else { return }
         lastError = message
         host.log(.error, message, port: configuration.name)

@@ -29,7 +29,7 @@ internal import SwitchCore
 /// A `unixgram` port.
 @ControlActor
 final class UnixgramPort: ManagedPort {
-    private enum Stage {
+    enum Stage {
         case closed, listening, paused, failed
         case attached(UnixgramPeer, generation: UInt32)
         case leaving(isRefused: Bool)
@@ -37,13 +37,18 @@ final class UnixgramPort: ManagedPort {
 
     let id: PortID
     private(set) var configuration: PortConfiguration
-    private var settings: PortConfiguration.Unixgram
-    private unowned let host: any PortHost
-    private var listener: UnixgramListener?
-    private var stage = Stage.closed { didSet { since = Date() } }
-    private var since = Date()
+    private(set) var settings: PortConfiguration.Unixgram
+    unowned let host: any PortHost
+    var listener: UnixgramListener?
+    var stage = Stage.closed {
+        didSet {
+            since = Date()
+            host.stateChanged()
+        }
+    }
+    var since = Date()
     /// Watches the socket; kept after its cancellation, as the socket is closed after its end.
-    private var readable: ReadSource?
+    private(set) var readable: ReadSource?
     private var processEnd: ReadSource?
     private var search: Timer?
     /// The moment in which a successor may still make itself known: clients greet within
@@ -52,13 +57,19 @@ final class UnixgramPort: ManagedPort {
     /// Whether the peer's socket is looked at each time; else it is every other time.
     private var isProbing = false
     private var isProbeDue = false
-    private var effectiveSendBuffer: Int?
+    var effectiveSendBuffer: Int?
     private var lastError: String?
+    /// Whether the peer greeted as libkrun does.
+    var usedMagic = false
+    /// The data plane is at rest.
+    var isSuspended = false
+    /// The peer came with the port from a predecessor, and does not forward yet.
+    var isInherited = false
     private var isReopening = false
     private var isClosing = false
     private let retired = Gate()
     private let closed = Gate()
-    private var peerWarnings: [UnixgramWarning] = []
+    var peerWarnings: [UnixgramWarning] = []
 
     init(
         _ id: PortID, _ configuration: PortConfiguration, _ settings: PortConfiguration.Unixgram,
@@ -78,7 +89,7 @@ final class UnixgramPort: ManagedPort {
 
     // MARK: Listening
 
-    private func listen() {
+    func listen() {
         guard let listener else { return }
         stage = .listening
         readable = ReadSource(descriptor: listener.descriptor) { [weak self] in
@@ -88,7 +99,7 @@ final class UnixgramPort: ManagedPort {
 
     /// - Parameter isSearch: whether a peer that says nothing is looked for as well.
     private func acceptPeer(isSearch: Bool = false) {
-        guard case .listening = stage, let listener else { return }
+        guard case .listening = stage, !isSuspended, let listener else { return }
         let outcome: HandshakeOutcome
         do throws(PortError) {
             let rules = HandshakeRules(
@@ -134,15 +145,10 @@ final class UnixgramPort: ManagedPort {
         readable?.cancel()
         search?.cancel()
         do throws(PortError) {
-            let generation = try host.attach(
-                ConnectionSettings(
-                    port: id, transport: .unixgram, descriptor: listener.descriptor,
-                    frameLengthMax: configuration.maxFrame, offload: configuration.offload,
-                    queueBytes: configuration.queueBytes,
-                    queueDiscipline: configuration.queueDiscipline,
-                    queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
-                    pausesOnCongestion: configuration.pausesOnCongestion,
-                    earlyFrames: attachment.frames))
+            var connection = connectionSettings(listener)
+            connection.earlyFrames = attachment.frames
+            let generation = try host.attach(connection)
+            usedMagic = attachment.usedMagic
             stage = .attached(attachment.peer, generation: generation)
         } catch {
             countUnserved(
@@ -164,9 +170,19 @@ final class UnixgramPort: ManagedPort {
         watch(attachment.peer)
     }
 
+    /// What the data plane is to know of the peer behind the socket.
+    func connectionSettings(_ listener: UnixgramListener) -> ConnectionSettings {
+        ConnectionSettings(
+            port: id, transport: .unixgram, descriptor: listener.descriptor,
+            frameLengthMax: configuration.maxFrame, offload: configuration.offload,
+            queueBytes: configuration.queueBytes, queueDiscipline: configuration.queueDiscipline,
+            queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
+            pausesOnCongestion: configuration.pausesOnCongestion)
+    }
+
     // MARK: Attached
 
-    private func watch(_ peer: UnixgramPeer) {
+    func watch(_ peer: UnixgramPeer) {
         guard let process = peer.process else {
             isProbing = true
             return
@@ -186,7 +202,7 @@ final class UnixgramPort: ManagedPort {
     }
 
     private func askPeer() {
-        guard case .attached(let peer, _) = stage, let listener else { return }
+        guard case .attached(let peer, _) = stage, !isSuspended, let listener else { return }
         if case .dead(let reason) = listener.probe(peer) { leave(reason) }
     }
 
@@ -215,9 +231,15 @@ final class UnixgramPort: ManagedPort {
         switch event.kind {
         case .activated:
             lastError = nil
-            host.log(.info, "attached \(peer.summary)", port: configuration.name)
+            let verb = isInherited ? "took over" : "attached"
+            host.log(.info, "\(verb) \(peer.summary)", port: configuration.name)
+            guard !isInherited else {
+                isInherited = false
+                return
+            }
             host.tell(.connectionEstablished(configuration.name, Self.status(of: peer)))
         case .activationFailed:
+            isInherited = false
             let reason = ringRefusal(event.errno, of: "the port's socket")
             note("\(peer.summary) is not attached: " + reason)
             host.tell(.connectionRefused(configuration.name, Self.status(of: peer), reason: reason))
@@ -257,7 +279,7 @@ final class UnixgramPort: ManagedPort {
     }
 
     /// Counts frames that a peer sent and nobody could take.
-    private func countUnserved(frames: Int, bytes: Int) {
+    func countUnserved(frames: Int, bytes: Int) {
         host.count(id, .receivedFrames, UInt64(frames))
         host.count(id, .receivedBytes, UInt64(bytes))
         host.count(id, dropped: .noPeer, UInt64(frames))
@@ -288,7 +310,7 @@ final class UnixgramPort: ManagedPort {
     }
 
     /// Takes the port out of use until it can be opened again.
-    private func fail(_ error: PortError) {
+    func fail(_ error: PortError) {
         readable?.cancel()
         stage = .failed
         note(error.description)

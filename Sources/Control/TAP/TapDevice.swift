@@ -85,11 +85,11 @@ public final class TapDevice {
     public let descriptor: Int32
     let netlink: Int32
     let index: UInt32
-    private let removesDevice: Bool
-    private let baseline: cshims_link
+    let removesDevice: Bool
+    let baseline: cshims_link
     private var isClosed = false
 
-    private init(
+    init(
         _ settings: Settings, network: cshims_network, link: cshims_link, removesDevice: Bool
     ) {
         name = settings.name

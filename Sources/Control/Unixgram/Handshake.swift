@@ -190,7 +190,7 @@ extension UnixgramListener {
         return Int(effective)
     }
 
-    private func warnings(asked: Int, effective: Int, usedMagic: Bool) -> [UnixgramWarning] {
+    func warnings(asked: Int, effective: Int, usedMagic: Bool) -> [UnixgramWarning] {
         var warnings: [UnixgramWarning] = []
         if effective < asked { warnings.append(.sendBuffer(asked: asked, effective: effective)) }
         // The limit is the peer's socket's, sampled when it was made: the value of now is the best

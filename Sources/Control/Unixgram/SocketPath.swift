@@ -24,6 +24,12 @@ struct FileIdentity: Equatable {
         self.init(status)
     }
 
+    /// A socket's file as another process knew it.
+    init(device: UInt64, inode: UInt64) {
+        (self.device, self.inode) = (device, inode)
+        isSocket = true
+    }
+
     private init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)

@@ -30,6 +30,9 @@ public struct UnixgramAddress: Hashable, Sendable, CustomStringConvertible {
         return "@" + String(decoding: name.dropFirst(), as: UTF8.self).printable
     }
 
+    /// A name as another process knew it.
+    init(name: [UInt8]) { self.name = name }
+
     /// Takes over what recvmsg() or getsockname() filled in.
     init(_ address: cshims_unix_address) {
         let length = Int(address.length)

@@ -72,7 +72,7 @@ final class WorkerContext: Sendable {
 
     init(
         workerCount: Int, portCapacity: Int, busyPollNanoseconds: UInt64 = 0, macTable: MACTable,
-        handoverBytes: Int, eventWake: Wake
+        handoverBytes: Int, eventWake: Wake, counterMemory: UnsafeMutableRawPointer? = nil
     ) throws(RingError) {
         self.workerCount = workerCount
         self.portCapacity = portCapacity
@@ -80,7 +80,8 @@ final class WorkerContext: Sendable {
         self.macTable = macTable
         table = Published(ConnectionTable(version: 0, entries: []))
         gracePeriod = GracePeriod(workerCount: workerCount)
-        counters = CounterTable(portCapacity: portCapacity, workerCount: workerCount)
+        counters = CounterTable(
+            portCapacity: portCapacity, workerCount: workerCount, memory: counterMemory)
         backlog = SourceBacklog(workerCount: workerCount, portCapacity: portCapacity)
         var wakes: [Wake] = []
         for _ in 0..<workerCount { wakes.append(try Wake()) }

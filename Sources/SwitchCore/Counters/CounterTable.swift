@@ -18,24 +18,64 @@ public struct CounterTable: @unchecked Sendable {
     /// How many workers have counters.
     public let workerCount: Int
 
-    /// Allocates all blocks, at zero.
-    public init(portCapacity: Int, workerCount: Int) {
+    private let ownsMemory: Bool
+
+    /// Makes all blocks, at zero.
+    /// - Parameter memory: where they are to lie, on a page's border and at least `byteCount` bytes
+    ///   of zeros, which stay the caller's; nil: in memory of the table's own.
+    public init(
+        portCapacity: Int, workerCount: Int, memory given: UnsafeMutableRawPointer? = nil
+    ) {
         precondition(portCapacity > 0 && portCapacity <= PortID.capacityMax && workerCount >= 0)
         // Adding a case to either enum must not make their words meet.
         precondition(Counter.allCases.allSatisfy { $0.word < DropReason.runt.word })
         precondition(DropReason.allCases.allSatisfy { $0.word < CounterBlock.stride })
         self.portCapacity = portCapacity
         self.workerCount = workerCount
-        let count = (2 * portCapacity + workerCount) * CounterBlock.stride
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: count * 8, alignment: 64)
+        let byteCount = Self.byteCount(portCapacity: portCapacity, workerCount: workerCount)
+        let count = byteCount / 8
+        ownsMemory = given == nil
+        let memory = given ?? .allocate(byteCount: byteCount, alignment: 64)
         words = memory.bindMemory(to: Atomic<UInt64>.self, capacity: count)
         for index in 0..<count { (words + index).initialize(to: Atomic(0)) }
+    }
+
+    /// Bytes that the blocks of so many ports and workers take.
+    public static func byteCount(portCapacity: Int, workerCount: Int) -> Int {
+        (2 * portCapacity + workerCount) * CounterBlock.stride * 8
+    }
+
+    /// Words of a block.
+    public static var blockStride: Int { CounterBlock.stride }
+
+    /// What the words of a block count, by their place; empty where a word is not used.
+    public static var wordNames: [String] {
+        var names = Array(repeating: "", count: CounterBlock.stride)
+        for counter in Counter.allCases { names[counter.word] = counter.name }
+        for reason in DropReason.allCases { names[reason.word] = reason.name }
+        return names
+    }
+
+    /// Every word, in the order in which they lie in memory.
+    @_spi(Testing)
+    public var allWords: [UInt64] {
+        (0..<(2 * portCapacity + workerCount) * CounterBlock.stride).map {
+            words[$0].load(ordering: .relaxed)
+        }
+    }
+
+    /// Sets every word, in the order in which they lie in memory. Nobody may be counting.
+    /// - Precondition: there are at least as many.
+    public func fill(_ values: [UInt64]) {
+        let count = (2 * portCapacity + workerCount) * CounterBlock.stride
+        precondition(values.count >= count)
+        for index in 0..<count { words[index].store(values[index], ordering: .relaxed) }
     }
 
     /// Frees the blocks.
     /// - Precondition: nobody uses a block any more.
     public func deallocate() {
-        UnsafeMutableRawPointer(words).deallocate()
+        if ownsMemory { UnsafeMutableRawPointer(words).deallocate() }
     }
 
     /// The block of `port` that the worker that owns the port writes.

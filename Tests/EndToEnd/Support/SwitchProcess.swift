@@ -29,6 +29,18 @@ final class SwitchProcess: Sendable {
         try await waitUntil("it answers", within: .seconds(20)) { _ in true }
     }
 
+    /// Starts a switch that takes over from `former`, and waits until it has done so.
+    /// - Parameter configuration: the TOML text; nil: as before.
+    init(takingOver former: SwitchProcess, _ configuration: String? = nil) async throws {
+        directory = former.directory
+        if let configuration { try former.write(configuration) }
+        process = try ChildProcess([
+            Self.executable, "run", "--takeover", "--config", directory.file("ringswitch.toml"),
+        ])
+        let pid = process.pid
+        try await waitUntil("it took over", within: .seconds(20)) { $0.pid == pid }
+    }
+
     /// The path of an executable of this package.
     ///
     /// It lies in the directory that the environment variable RINGSWITCH_BINARIES names, else

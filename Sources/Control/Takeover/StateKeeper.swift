@@ -1,0 +1,182 @@
+// What a successor needs, kept at the service manager while the switch runs, for the case that it
+// is killed or started again.
+//
+// In the store lie, each under the name "kept/NAME":
+//
+//   state      a file of memory with the document, written anew whenever a peer comes or goes;
+//              whoever is killed while writing leaves the one before (StateFile.swift)
+//   counters   the memory that the workers count in: exact up to the last frame
+//   PORT/...   sockets, devices, handles on the processes of peers
+//
+// The store is told before the document is: a document never speaks of what is not there, but for
+// the moment in between, and there what is missing is done without. Stations are not in it: peers
+// teach them again with their next frames. When the switch is asked to end it comes to rest first,
+// and then everything is.
+
+internal import CShimsSystem
+internal import Dataplane
+internal import Dispatch
+internal import Glibc
+internal import Logging
+internal import SwitchCore
+
+/// Keeps a switch's state at the service manager.
+@ControlActor
+final class StateKeeper {
+    /// How the names of everything here begin; others are not ours.
+    nonisolated static let prefix = "kept/"
+    nonisolated static let stateName = "state"
+
+    private let manager: ServiceManager
+    private let file: StateFile
+    private let counters: CounterFile
+    private let logger: Logger
+    /// What the manager has, with those who keep the numbers from being used again.
+    private var kept: [String: AnyObject] = [:]
+    private unowned let host: Switch
+    private var isScheduled = false
+    private var hasWarned = false
+    private var isEnding = false
+
+    /// - Parameters:
+    ///   - counters: the file that the data plane counts in.
+    ///   - former: what a predecessor has left, which goes on in the same place.
+    init(
+        _ host: Switch, _ manager: ServiceManager, counters: CounterFile, former: KeptEstate?,
+        logger: Logger
+    ) throws(SystemFailure) {
+        self.host = host
+        self.manager = manager
+        self.counters = counters
+        self.logger = logger
+        if let former { file = former.file } else { file = try StateFile() }
+    }
+
+    /// Gives everything into keeping, and has the manager forget what is left of a predecessor.
+    func begin(former: [String]) {
+        send(manager.keep(counters.file.descriptor, name: Self.prefix + counters.name))
+        send(manager.keep(file.descriptor, name: Self.prefix + Self.stateName))
+        write()
+        let present = Set(kept.keys).union([Self.stateName, counters.name])
+        for name in Set(former).subtracting(present) { send(manager.forget(Self.prefix + name)) }
+    }
+
+    /// The state has changed; it is written soon, once for all that happens at a time.
+    func stateChanged() {
+        guard !isScheduled, !isEnding else { return }
+        isScheduled = true
+        ControlActor.queue.async { [weak self] in
+            ControlActor.assumeIsolated { self?.write() }
+        }
+    }
+
+    private func write() {
+        isScheduled = false
+        guard !isEnding else { return }
+        var (state, descriptors) = host.describeState()
+        state.counterLayout = .current(
+            portCapacity: Configuration.portLimit, workerCount: host.configuration.workers)
+        state.counterFile = counters.name
+        update(descriptors)
+        save(FullState(state: state))
+    }
+
+    /// Writes everything down at rest, for a successor that is started when this process has ended.
+    func end() {
+        isEnding = true
+        let (full, descriptors) = host.fullState()
+        update(descriptors)
+        save(full)
+    }
+
+    private func save(_ full: FullState) {
+        do {
+            try file.write(full.encoded())
+        } catch {
+            warn("\(error)")
+        }
+    }
+
+    /// Gives and takes back what differs.
+    private func update(_ descriptors: [KeptDescriptor]) {
+        var next: [String: AnyObject] = [:]
+        for descriptor in descriptors { next[descriptor.name] = descriptor.owner }
+        for (name, owner) in kept where next[name] !== owner {
+            send(manager.forget(Self.prefix + name))
+        }
+        for descriptor in descriptors where kept[descriptor.name] !== descriptor.owner {
+            send(manager.keep(descriptor.number, name: Self.prefix + descriptor.name))
+        }
+        kept = next
+    }
+
+    private func send(_ code: Int32) {
+        if code != 0 { warn("the service manager cannot be told: \(SystemText.reason(code))") }
+    }
+
+    private func warn(_ reason: String) {
+        guard !hasWarned else { return }
+        hasWarned = true
+        logger.warning(
+            "a restart may cost VMs their connections", metadata: ["reason": "\(reason)"])
+    }
+}
+
+/// The memory that a data plane counts in, and its name at the service manager.
+///
+/// Each process has one of its own: what it has inherited is in it.
+struct CounterFile: Sendable {
+    let file: StateFile
+    let name: String
+
+    init() throws(SystemFailure) {
+        file = try StateFile()
+        name = "counters-\(cshims_clock_monotonic())"
+    }
+}
+
+/// What a predecessor has left at the service manager.
+struct KeptEstate: Sendable {
+    var full: FullState
+    var descriptors: StateDescriptors
+    /// Where it was written, and where this process goes on writing.
+    let file: StateFile
+
+    /// Everything that the manager passed at the start, by name.
+    static func passed() -> [String: PassedDescriptor] {
+        InheritedDescriptors.take(prefix: StateKeeper.prefix)
+    }
+
+    /// Finds the state among them.
+    /// - Throws: when there is none that is of use.
+    init(_ passed: [String: PassedDescriptor]) throws(StateError) {
+        var passed = passed
+        guard let state = passed.removeValue(forKey: StateKeeper.stateName) else {
+            throw StateError(description: "there is no state among what was kept")
+        }
+        file = StateFile(adopting: state.take())
+        guard let bytes = file.read() else {
+            throw StateError(description: "what was kept is no whole state")
+        }
+        full = try FullState(decoding: bytes)
+        if full.state.counterLayout != nil {
+            let counters = full.state.counterFile.flatMap { passed.removeValue(forKey: $0) }
+            guard let counters else { throw StateError(description: "there are no counters") }
+            try full.state.settleCounters(StateFile(adopting: counters.take()).words())
+        }
+        descriptors = StateDescriptors(numbers: passed)
+    }
+}
+
+extension StateFile {
+    /// The whole file as words.
+    func words() -> [UInt64] {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return [] }
+        let count = Int(status.st_size) / 8
+        return [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
+            let read = pread(descriptor, buffer.baseAddress, 8 * count, 0)
+            initialized = max(0, read) / 8
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// What a switch does with what a predecessor has left: it makes the same ports, gives them their
+// sockets, peers and frames, and forwards. What its own configuration wants otherwise it becomes
+// afterwards, as by a reload.
+
+internal import Dataplane
+internal import Logging
+internal import SwitchCore
+
+extension Switch {
+    /// How long the workers may take to forward for every peer.
+    private static let enterPatience = Duration.seconds(2)
+
+    /// Begins with the ports of a predecessor, instead of `open`; forwards when it returns.
+    ///
+    /// - Precondition: `configuration` has the ports that the state was written with.
+    /// - Throws: when the data plane does not take the peers; nothing of the predecessor's has been
+    ///   changed then but frames that were received meanwhile.
+    func enter(_ full: FullState, _ descriptors: consuming StateDescriptors)
+        async throws(SwitchError)
+    {
+        begin()
+        transientPorts = Set(full.state.transientPorts)
+        let states = Dictionary(
+            full.state.ports.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var successors: [Int: any ManagedPort] = [:]
+        for settings in configuration.ports {
+            let port = make(settings)
+            add(port)
+            if let state = states[settings.name] { successors[state.index] = port }
+        }
+        inheritCounters(of: full.state, states)
+        let waiting = waitingFrames(full.frames, successors.mapValues(\.id))
+        // Stations first, and nobody is heard before everybody is there: no frame has to be
+        // flooded, and none finds its receiver missing.
+        learn(full.stations, successors)
+        dataPlane.hold(.receiving)
+        for port in ports {
+            guard let state = states[port.configuration.name] else { continue }
+            let frames = waiting[port.id] ?? []
+            count(port.id, dropped: .portRemoved, UInt64(state.omittedFrames))
+            port.restore(state, &descriptors, waiting: frames)
+        }
+        let deadline = ContinuousClock.now + Self.enterPatience
+        while ports.contains(where: \.isInTransit) {
+            guard ContinuousClock.now < deadline else {
+                throw SwitchError("the workers do not take over the ports")
+            }
+            await pause()
+        }
+        dataPlane.hold(.none)
+        openMissing(states)
+    }
+
+    /// Ports of which nothing came along are opened; what fails is tried again later.
+    private func openMissing(_ states: [String: SwitchState.PortState]) {
+        for port in ports where states[port.configuration.name] == nil {
+            do throws(PortError) {
+                try port.open()
+            } catch {
+                logger.error(
+                    "port not opened",
+                    metadata: [
+                        "port": "\(port.configuration.name)", "reason": "\(error)",
+                    ])
+            }
+        }
+    }
+
+    private func inheritCounters(
+        of state: SwitchState, _ states: [String: SwitchState.PortState]
+    ) {
+        for port in ports {
+            states[port.configuration.name]?.counters
+                .add(to: dataPlane.counters.controlBlock(port: port.id))
+        }
+        // The last index is the last to be given to a port; whatever it has collected then belongs
+        // to the switch alone, as with any index that had a port before.
+        let last = PortID(index: Configuration.portLimit - 1)
+        state.rest.add(to: dataPlane.counters.controlBlock(port: last))
+        baselines[last] = dataPlane.counters.snapshot(port: last)
+        workerBase = state.workers
+    }
+
+    /// The frames that wait, by the port that they wait for here.
+    private func waitingFrames(
+        _ frames: [FrameRecord], _ ports: [Int: PortID]
+    ) -> [PortID: [WaitingFrame]] {
+        var waiting: [PortID: [WaitingFrame]] = [:]
+        for frame in frames {
+            guard let egress = ports[Int(frame.egressIndex)] else { continue }
+            waiting[egress, default: []].append(
+                WaitingFrame(
+                    time: frame.time, ingress: ports[Int(frame.ingressIndex)] ?? egress,
+                    bytes: frame.bytes))
+        }
+        return waiting
+    }
+
+    private func learn(_ stations: [StationRecord], _ ports: [Int: any ManagedPort]) {
+        let now = tick
+        for station in stations {
+            guard let port = ports[Int(station.portIndex)] else { continue }
+            _ = dataPlane.macTable.learn(
+                source: station.address, vlan: station.vlan, port: port.id,
+                now: now &- station.ageTicks)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// A switch that is killed, or restarted by its service manager, and whose VMs keep their
+// connections: scripts/service-manager plays systemd with its descriptor store.
+
+import Control
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+    /// The descriptor store.
+    @Suite(
+        "Kept state", .timeLimit(.minutes(2)),
+        .enabled(if: ChildProcess.isInstalled("python3"), "python3 plays the service manager"))
+    struct KeptState {
+        private static let manager = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../scripts/service-manager").standardized.path
+
+        /// A switch with peers a and b on it, under a manager that keeps descriptors.
+        private func start(_ keys: String = "") async throws -> (SwitchProcess, [Peer]) {
+            let directory = try TemporaryDirectory()
+            let lan = try await SwitchProcess(
+                SwitchProcess.ports(["a", "b", "c"], keys), in: directory,
+                under: [Self.manager, directory.file("notify")])
+            let peers = [try lan.peer("a", 1), try lan.peer("b", 2)]
+            try await lan.allAttached(["a", "b"])
+            try await Peer.introduce(peers)
+            return (lan, peers)
+        }
+
+        /// Has the manager end the switch, and waits for the next one.
+        private func restart(_ lan: SwitchProcess, by signal: Int32) async throws -> StatusReport {
+            let before = try await lan.status().pid
+            lan.process.send(signal: signal)
+            return try await lan.waitUntil("another process answers", within: .seconds(10)) {
+                $0.pid != before
+            }
+        }
+
+        @Test func `connections outlive kill -9, and no counter goes backwards`() async throws {
+            let (lan, peers) = try await start()
+            var before = try await lan.status()
+            for round in 0..<5 {
+                // Only the switch, not the manager: both are of one process group.
+                Glibc.kill(before.pid, SIGKILL)
+                let pid = before.pid
+                let after = try await lan.waitUntil("it is back", within: .seconds(10)) {
+                    $0.pid != pid
+                }
+                #expect(after.totals.receivedFrames >= before.totals.receivedFrames)
+                #expect(after.totals.sentFrames >= before.totals.sentFrames)
+                for (old, new) in zip(before.ports, after.ports) {
+                    #expect(new.state == old.state && new.peer == old.peer, "\(round) \(new.name)")
+                    #expect(new.counters.receivedFrames >= old.counters.receivedFrames)
+                    #expect(new.counters.handshakes == old.counters.handshakes)
+                }
+                try await Peer.introduce(peers)
+                before = try await lan.status()
+            }
+            try await lan.expectExactBooks(
+                sent: peers.map(\.sentFrames).reduce(0, +),
+                received: peers.map(\.receivedFrames).reduce(0, +))
+            // Whoever comes and goes afterwards is served as ever.
+            let third = try lan.peer("c", 3)
+            peers[1].shutDown()
+            try await lan.waitUntil("b is free", within: .seconds(10)) {
+                $0.ports[1].state == .listening && $0.ports[2].state == .attached
+            }
+            withExtendedLifetime(third) {}
+            try await lan.stop()
+        }
+
+        @Test func `a restart loses no frame, nor what the switch has learned`() async throws {
+            let (lan, peers) = try await start("queue_delay = \"10s\"")
+            let before = try await lan.status()
+            // As the manager takes it: the switch is asked to end, and started again.
+            lan.process.send(signal: SIGUSR2)
+            let count: UInt32 = 100
+            for number in 0..<count {
+                try peers[0].send(peers[0].frame(to: peers[1].mac, number: number))
+            }
+            for number in 0..<count {
+                let frame = try await peers[1].receive(within: .seconds(20))
+                #expect(frame == peers[0].frame(to: peers[1].mac, number: number))
+            }
+            let after = try await lan.waitUntil("another process answers", within: .seconds(10)) {
+                $0.pid != before.pid
+            }
+            #expect(after.totals.floodCopies == before.totals.floodCopies)
+            #expect(after.ports.map(\.peer) == before.ports.map(\.peer))
+            try await lan.expectExactBooks(
+                sent: peers.map(\.sentFrames).reduce(0, +),
+                received: peers.map(\.receivedFrames).reduce(0, +))
+            try await lan.stop()
+        }
+
+        @Test func `a peer that left while nobody was there is noticed`() async throws {
+            let (lan, peers) = try await start()
+            let pid = try await lan.status().pid
+            Glibc.kill(pid, SIGKILL)
+            peers[1].shutDown()
+            try await lan.waitUntil("b is free", within: .seconds(10)) {
+                $0.pid != pid && $0.ports[0].state == .attached && $0.ports[1].state == .listening
+            }
+            let successor = try lan.peer("b", 4)
+            try await lan.allAttached(["a", "b"])
+            try await Peer.introduce([peers[0], successor])
+            try await lan.stop()
+        }
+
+        @Test func `a configuration that changed is applied after a restart`() async throws {
+            let (lan, peers) = try await start()
+            try lan.write(
+                SwitchProcess.ports(["a", "b", "d"], "queue_delay = \"9ms\""))
+            let report = try await restart(lan, by: SIGUSR2)
+            #expect(report.ports.count == 3)
+            let after = try await lan.waitUntil("ports are changed", within: .seconds(5)) {
+                $0.ports.map(\.name) == ["a", "b", "d"]
+            }
+            #expect(after.ports.map(\.state) == [.attached, .attached, .listening])
+            #expect(!lan.exists("c.sock"))
+            let frame = peers[0].frame(to: peers[1].mac, number: 5)
+            try peers[0].send(frame)
+            #expect(try await peers[1].frames(before: frame) == [])
+            try await lan.stop()
+        }
+
+        @Test func `what is of no use is let go of, and the switch starts anew`() async throws {
+            let directory = try TemporaryDirectory()
+            // Descriptors by the right names, and no state among them.
+            let file = try directory.write(
+                "[switch]\nruntime_dir = \"\(directory.path)\"\n[[port]]\nname = \"a\"\n"
+                    + "type = \"unixgram\"\n", to: "ringswitch.toml")
+            let script = """
+                import os, sys
+                os.dup2(os.open("/dev/null", os.O_RDWR), 3)
+                os.dup2(3, 4)
+                for number in (3, 4): os.set_inheritable(number, True)
+                os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()),
+                    LISTEN_FDNAMES="kept/state:kept/a/socket")
+                os.execv(sys.argv[1], sys.argv[1:])
+                """
+            let process = try ChildProcess([
+                "python3", "-c", script, SwitchProcess.executable, "run", "--config", file,
+            ])
+            try await process.line(containing: "starting anew", within: .seconds(10))
+            try await process.line(containing: "switch runs", within: .seconds(10))
+            process.send(signal: SIGTERM)
+            #expect(await process.ending(within: .seconds(10)) == .exited(0))
+        }
+    }
+}
