@@ -10,7 +10,7 @@ from pathlib import Path
 from . import (
     carriers, contenders, delay, disturbance, endurance, figures, growth, headlines, idle,
     latency, mixed, network, pictures, restart, rounds, scenario, streams, stress, stress_report,
-    tables, traffic)
+    tables, takeover, traffic)
 
 
 @dataclass
@@ -177,6 +177,10 @@ ALL = {
         run=_run_cases(restart), markdown=restart.markdown, mistakes=restart.mistakes,
         obstacle=_needs_switch, plots=restart.plots, headlines=restart.headlines,
         settings=restart.Settings),
+    "takeover": Kind(
+        run=_run_cases(takeover), markdown=takeover.markdown, mistakes=takeover.mistakes,
+        obstacle=takeover.obstacle, programs=lambda scenario, names: {"ringswitch"},
+        plots=takeover.plots, headlines=takeover.headlines, settings=takeover.Settings),
     "latency": Kind(
         run=_run_cases(latency), markdown=latency.markdown, mistakes=latency.mistakes,
         obstacle=latency.obstacle, programs=latency.programs, check=latency.check,
