@@ -123,6 +123,33 @@ extension EndToEnd {
             try await next.stop()
         }
 
+        @Test func `machines by descriptor, and ports that go with them, are taken over too`()
+            async throws
+        {
+            let lan = try await SwitchProcess(
+                SwitchProcess.ports(["a"]) + "[[port]]\nname = \"slot\"\nsource = \"handover\"\n")
+            let peers = [
+                try lan.peer("a", 1), try await lan.pairedPeer("slot", 2),
+                try await lan.pairedPeer("own", 3),
+            ]
+            try await lan.allAttached()
+            try await Peer.introduce(peers)
+            let next = try await SwitchProcess(takingOver: lan)
+            let report = try await next.status()
+            #expect(report.ports.map(\.name) == ["a", "slot", "own"])
+            #expect(report.ports.map(\.state) == [.attached, .attached, .attached])
+            try await Peer.introduce(peers)
+            try await next.expectExactBooks(
+                sent: peers.map(\.sentFrames).reduce(0, +),
+                received: peers.map(\.receivedFrames).reduce(0, +))
+            peers[1].shutDown()
+            peers[2].shutDown()
+            try await next.waitUntil("own goes, slot waits", within: .seconds(10)) {
+                $0.ports.map(\.name) == ["a", "slot"] && $0.ports[1].state == .listening
+            }
+            try await next.stop()
+        }
+
         @Test func `who follows events is told, and finds the successor at once`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a"]))
             let follower = try ChildProcess([
