@@ -149,9 +149,11 @@ def _measure(way, settings, replacements, binaries, directory, stack):
         stream = stack.enter_context(Child(
             "iperf3", ["iperf3", "-c", ADDRESSES["b"], "--json", "--time", str(seconds)],
             directory))
+        # Into a file: nobody reads a pipe meanwhile, and a full one would hold ping up.
+        answers = directory / "answers.txt"
         ping = stack.enter_context(Child(
-            "ping", ["ping", "-D", "-n", "-i", str(1 / settings.pings), "-w", str(seconds - 1),
-                     ADDRESSES["b"]], directory))
+            "ping", ["sh", "-c", 'exec ping -D -n -i "$1" -w "$2" "$3" > "$4"', "ping",
+                     1 / settings.pings, seconds - 1, ADDRESSES["b"], answers], directory))
     began = []
     time.sleep(LEAD_SECONDS)
     for _ in range(replacements):
@@ -160,7 +162,8 @@ def _measure(way, settings, replacements, binaries, directory, stack):
     report = json.loads(stream.result(seconds + LIMIT_SECONDS))
     if "error" in report:
         raise ChildError(f"iperf3: {report['error']}")
-    text = ping.result(seconds + LIMIT_SECONDS)
+    ping.result(seconds + LIMIT_SECONDS)
+    text = answers.read_text()
     status = switch.await_status(
         lambda status: status["totals"]["queued_frames"] == 0, "nothing waits")
     lost = re.search(r"(\d+) packets transmitted, (\d+) received", text)
