@@ -39,13 +39,15 @@ struct RingswitchCommand: ParsableCommand {
               control.sock in the runtime directory
                   HTTP for all commands, and metrics; private to the user.
               handover.sock in the runtime directory
-                  Takes descriptors from `exec` and `attach-fd`; private to the user.
+                  Takes descriptors from `exec` and `attach-fd`, and carries those of a
+                  takeover; private to the user.
               lock in the runtime directory
                   Held by the switch that uses the directory.
 
             SIGNALS
               SIGINT, SIGTERM    end: sockets and devices are removed, exit code 0;
-                                 again, a second or more later: end at once, exit code 1
+                                 again, a second or more later: end at once, exit code 1;
+                                 where a service manager keeps descriptors, connections stay
               SIGHUP             reload, as `ringswitch reload` does
 
             EXIT CODES

@@ -81,7 +81,8 @@ extension BrokenConfiguration {
             #"path = "control.sock""#,
             #"""
             lan.toml:4: port[1].path (port "vm1"): "/run/ringswitch/control.sock" belongs to the \#
-            switch itself; allowed: any file but lock, control.sock, handover.sock in runtime_dir
+            switch itself; allowed: any file but lock, control.sock, handover.sock, control.new, \#
+            handover.new in runtime_dir
             """#),
         .whole(
             "a name that leads to a path of the switch itself",
@@ -93,8 +94,8 @@ extension BrokenConfiguration {
             """#,
             #"""
             lan.toml:1: port[1].path (port "handover"): "/run/ringswitch/handover.sock" belongs \#
-            to the switch itself; allowed: any file but lock, control.sock, handover.sock in \#
-            runtime_dir
+            to the switch itself; allowed: any file but lock, control.sock, handover.sock, \#
+            control.new, handover.new in runtime_dir
             """#),
         .inUnixgramPort(
             "a mode that is no octal number",

@@ -128,7 +128,8 @@ struct EventHubTests {
         let peer = PeerStatus(pid: 1, uid: 2, command: "c", address: "/a")
         let report = ReloadReport(added: ["a"], replaced: ["b"], needsRestart: ["workers"])
         let events: [SwitchEvent] = [
-            Self.ready, .stopping(name: "lan0"), .reloaded(report), .portAdded("a"),
+            Self.ready, .stopping(name: "lan0"), .handedOver(name: "lan0"), .reloaded(report),
+            .portAdded("a"),
             .portChanged("a", keys: ["mode"], replaced: true), .portRemoved("a"),
             .portFailed("a", reason: "r"), .portRestored("a"),
             .portCongested("a", queue: (1, 2), drops: ["queue_full": 3]), .portRecovered("a"),
