@@ -36,8 +36,12 @@ extension Switch {
         dataPlane.hold(.receiving)
         for port in ports {
             guard let state = states[port.configuration.name] else { continue }
-            let frames = waiting[port.id] ?? []
-            count(port.id, dropped: .portRemoved, UInt64(state.omittedFrames))
+            let came = waiting[port.id] ?? []
+            // Whoever has to come back is not waited for.
+            let frames = state.stage == .closed ? [] : came
+            count(
+                port.id, dropped: .portRemoved,
+                UInt64(state.omittedFrames + came.count - frames.count))
             port.restore(state, &descriptors, waiting: frames)
         }
         let deadline = ContinuousClock.now + Self.enterPatience

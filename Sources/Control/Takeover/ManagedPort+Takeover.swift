@@ -1,0 +1,31 @@
+// What becomes of a port whose sort cannot be handed over: it is opened anew at the successor, as
+// soon as the predecessor has gone and let go of what it needs. Its peers have to come back.
+
+internal import Dataplane
+internal import SwitchCore
+
+extension ManagedPort {
+    func suspend() {}
+    func resume() {}
+    var isInTransit: Bool { false }
+    func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {}
+
+    func restore(
+        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
+        waiting: [WaitingFrame]
+    ) {
+        Task { await openPatiently() }
+    }
+
+    private func openPatiently() async {
+        let deadline = ContinuousClock.now + .seconds(5)
+        while ContinuousClock.now < deadline {
+            do throws(PortError) {
+                return try open()
+            } catch {
+                guard error.mayPass else { return }
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+}
