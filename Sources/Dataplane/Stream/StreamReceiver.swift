@@ -51,6 +51,11 @@ struct StreamReceiver: ~Copyable {
     /// From how many missing bytes on that is so.
     static let largeRest = 8 << 10
 
+    /// Calls that read the stream in one turn: few where frames are large, which keeps the memory
+    /// in the cache (measured: with twice the calls and a quarter more memory, frames of 65,000
+    /// bytes were a quarter slower).
+    let readsMax: Int
+
     private let framing: StreamFraming
     private let lengthMax: Int
     private let memory: UnsafeMutableRawPointer
@@ -74,8 +79,11 @@ struct StreamReceiver: ~Copyable {
     init(framing: StreamFraming, lengthMax: Int) {
         self.framing = framing
         self.lengthMax = lengthMax
-        // Room for the longest frame, and for as much again as the stage brings with headroom.
-        halfLength = Self.place(lengthMax) + max(Self.stageLength, Self.place(lengthMax)) / 2 * 3
+        // Room for the longest frame, and for what the stage brings with headroom or a second one.
+        let isLarge = Self.place(lengthMax) > Self.stageLength
+        halfLength =
+            Self.place(lengthMax) + (isLarge ? Self.place(lengthMax) : Self.stageLength / 2 * 3)
+        readsMax = isLarge ? 2 : 4
         let length = Self.stageLength + 2 * halfLength
         memory = .allocate(byteCount: length, alignment: 64)
         torn = memory

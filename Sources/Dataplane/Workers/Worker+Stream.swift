@@ -14,8 +14,6 @@ internal import IORing
 internal import SwitchCore
 
 extension Worker where Backend: ~Copyable {
-    /// Calls that read a stream in one turn.
-    private static var streamReadsMax: Int { 4 }
     /// Frames that one stream adds to a turn.
     private static var streamFramesMax: Int { 1024 }
 
@@ -28,7 +26,7 @@ extension Worker where Backend: ~Copyable {
     ) -> Bool {
         guard let limit = frameLimit(of: connection) else { return false }
         stream.pointee.receiver.beginTurn()
-        var readsLeft = Self.streamReadsMax
+        var readsLeft = stream.pointee.receiver.readsMax
         var isEmptied = false
         while frameCount < limit {
             switch stream.pointee.receiver.next() {
