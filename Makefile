@@ -20,8 +20,8 @@ RELEASE := $(SWIFT) build -c release
 WHOLE_TESTS   := EndToEndTests
 CONTROL_TESTS := ControlTests
 RELEASE_TESTS := Budget|Speed
-THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|HandoverTests
-MEMORY_TESTS  := RemovalTests|LiveChangeTests
+THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|DataplaneTests.*HandoverTests|HoldTests
+MEMORY_TESTS  := RemovalTests|LiveChangeTests|HoldTests
 
 .PHONY: help
 help: ## lists the targets

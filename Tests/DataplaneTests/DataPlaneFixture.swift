@@ -44,12 +44,14 @@ final class DataPlaneFixture {
     }
 
     func attach(
-        _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518,
+        _ port: Int, transport: TransportKind = .unixgram, offload: Offload = .none,
+        frameLengthMax: Int = 1518,
         sendBuffer: Int32 = 1 << 20, queueBytes: Int = 1 << 18, queueDelay: UInt64 = 5_000_000,
         pauses: Bool = false, earlyFrames: [[UInt8]] = [], waitingFrames: [WaitingFrame] = []
     ) throws {
         var pair: [Int32] = [-1, -1]
-        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let sort = transport == .stream ? SOCK_STREAM : SOCK_DGRAM
+        let type = Int32(sort.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         for descriptor in pair {
             var size = sendBuffer
@@ -58,7 +60,7 @@ final class DataPlaneFixture {
         (switchEnds[port], ends[port]) = (pair[0], pair[1])
         try plane.attach(
             ConnectionSettings(
-                port: PortID(index: port), transport: .unixgram, descriptor: pair[0],
+                port: PortID(index: port), transport: transport, descriptor: pair[0],
                 frameLengthMax: frameLengthMax, offload: offload, queueBytes: queueBytes,
                 queueDelayNanoseconds: queueDelay, pausesOnCongestion: pauses,
                 earlyFrames: earlyFrames, waitingFrames: waitingFrames))
@@ -112,6 +114,14 @@ final class DataPlaneFixture {
     /// Sends as a port's peer; false when the socket is full.
     func send(_ bytes: [UInt8], from port: Int) -> Bool {
         Glibc.send(ends[port], bytes, bytes.count, Int32(MSG_DONTWAIT)) == bytes.count
+    }
+
+    /// Sends a part of a stream as a port's peer; returns how much of it.
+    func write(_ bytes: ArraySlice<UInt8>, from port: Int) -> Int {
+        let count = bytes.withUnsafeBytes {
+            Glibc.send(ends[port], $0.baseAddress, $0.count, Int32(MSG_DONTWAIT))
+        }
+        return max(0, count)
     }
 
     /// What a port's peer receives next, waiting a while for it; nil: nothing came.

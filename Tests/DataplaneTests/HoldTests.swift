@@ -69,6 +69,38 @@ struct HoldTests {
         try fixture.stop()
     }
 
+    /// Many frames come with one read, more than a turn forwards.
+    @Test(arguments: [1, 2]) func `what was received of a stream goes on after a rest`(
+        workers: Int
+    ) throws {
+        let fixture = try Fixture(ports: 2, workers: workers)
+        try fixture.attach(0, transport: .stream)
+        try fixture.attach(1, queueBytes: 1 << 22, queueDelay: 60_000_000_000)
+        // So many that the ring between two workers holds them.
+        let (rounds, each) = (20, 2000)
+        var received = 0
+        for round in 0..<rounds {
+            let frames = (round * each..<(round + 1) * each).flatMap { number in
+                let frame = numbered(number, length: 60)
+                return [0, 0, 0, UInt8(frame.count)] + frame
+            }
+            var rest = frames[...]
+            while !rest.isEmpty { rest = rest.dropFirst(fixture.write(rest, from: 0)) }
+            try hold(fixture)
+            let before = fixture.plane.counters.snapshot()
+            #expect(before.isBalanced)
+            fixture.plane.hold(.none)
+            while received < (round + 1) * each, let frame = fixture.receive(1) {
+                #expect(number(frame) == received)
+                received += 1
+            }
+        }
+        #expect(received == rounds * each)
+        try fixture.expectBalance()
+        #expect(fixture.plane.counters.snapshot().dropped == 0)
+        try fixture.stop()
+    }
+
     @Test(arguments: [1, 2]) func `what waits for a slow peer goes to a successor in order`(
         workers: Int
     ) throws {

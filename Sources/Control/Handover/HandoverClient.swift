@@ -63,6 +63,18 @@ final class HandoverClient {
         }
     }
 
+    /// Waits until the other side has closed the connection; not longer than so many seconds.
+    func waitForEnd(secondsMax: Int) {
+        let deadline = ContinuousClock.now + .seconds(secondsMax)
+        while true {
+            if case .end = socket.receive(descriptorsMax: 0) { return }
+            let left = deadline - ContinuousClock.now
+            guard left > .zero else { return }
+            _ = Waiting.forReadable(
+                [socket.descriptor], milliseconds: Int32(left / .milliseconds(1)) + 1)
+        }
+    }
+
     private func exchange(
         _ operation: String, _ body: some Encodable, _ descriptors: [Int32], _ secondsMax: Int
     ) throws(ControlClientError) -> HandoverMessage {

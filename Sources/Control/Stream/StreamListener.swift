@@ -78,6 +78,8 @@ final class StreamListener {
             throw .system(operation: "create a socket for", subject: path, code: -descriptor)
         }
         do throws(PortError) {
+            // Accepted sockets inherit it: to close a passed descriptor may take its time.
+            _ = cshims_socket_set_pass_rights(descriptor, false)
             let file = try place.bind(descriptor, access)
             let result = cshims_socket_listen(descriptor, Self.backlog)
             guard result >= 0 else {

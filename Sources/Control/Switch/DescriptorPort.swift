@@ -25,7 +25,7 @@ final class DescriptorPort: ManagedPort {
 
     let id: PortID
     private(set) var configuration: PortConfiguration
-    private var settings: PortConfiguration.Passed
+    private(set) var settings: PortConfiguration.Passed
     unowned let host: any PortHost
     var stage = Stage.closed {
         didSet {
@@ -315,7 +315,8 @@ final class DescriptorPort: ManagedPort {
         }
         isClosing = true
         if case .attached = stage {
-            isKept = true
+            // A stream may be amid a frame, and cannot be continued by another connection.
+            isKept = settings.type != .stream
             leave("the port is closed")
         }
         if case .leaving = stage { await retired.wait() }

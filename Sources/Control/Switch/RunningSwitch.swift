@@ -64,21 +64,22 @@ extension SwitchDaemon {
             let store = try makeStore()
             // Everything that takes time comes before the other one rests.
             let control = try await makeSwitch(first, store)
-            let estate = try client.take()
+            let estate = try client.take(as: offer)
             let directory = RuntimeDirectory(
                 path: configuration.runtimeDirectory, adopting: estate.lock.take())
             let running = await Running(self, control, directory)
             do {
-                try await control.enter(estate.full, estate.descriptors)
+                try await control.enter(estate.full, estate.descriptors, isWhole: true)
                 try await running.open(isSuccessor: true)
+                try client.finish()
             } catch {
                 // At once: what objects do at their end, such as removing files, is not for us. The
                 // other switch goes on when this process is gone.
                 logger.error("\(error)")
                 Glibc.exit(1)
             }
-            client.finish()
             await running.takePlaces()
+            client.waitForEnd()
             await keep(control, store, former: nil, names: [])
             var facts = await running.facts
             facts["predecessor"] = "\(offer.pid)"

@@ -13,7 +13,7 @@ internal import SwitchCore
 
 /// A `unixgram` port with `shared = true`.
 @ControlActor
-final class SharedUnixgramPort: ManagedPort {
+final class SharedUnixgramPort: PortOpenedAnew {
     private enum Stage {
         case closed, free, leaving
         case attached(UnixgramPeer, generation: UInt32)
@@ -55,6 +55,7 @@ final class SharedUnixgramPort: ManagedPort {
     }
 
     func open() throws(PortError) {
+        guard !isClosing else { throw .refused("the port is being closed") }
         stage = .free
         try place.join(self)
     }
@@ -271,10 +272,10 @@ final class SharedUnixgramPort: ManagedPort {
     }
 
     /// Keeps an error for `status`, and logs it unless that was the last word.
-    func note(_ message: String) {
+    func note(_ message: String, _ level: PortLogLevel = .warning) {
         guard message != lastError else { return }
         lastError = message
-        host.log(.warning, message, port: configuration.name)
+        host.log(level, message, port: configuration.name)
     }
 
     // MARK: Changing and closing

@@ -19,7 +19,7 @@ internal import SwitchCore
 
 /// A `stream`, `seqpacket` or `vpnkit` port.
 @ControlActor
-final class StreamPort: ManagedPort {
+final class StreamPort: PortOpenedAnew {
     private enum Stage {
         case closed, waiting, paused
         case greeting(StreamConnection)
@@ -63,6 +63,7 @@ final class StreamPort: ManagedPort {
     }
 
     func open() throws(PortError) {
+        guard !isClosing else { throw .refused("the port is being closed") }
         stage = .waiting
         guard !settings.connects else { return dial() }
         do throws(PortError) {
@@ -96,6 +97,7 @@ final class StreamPort: ManagedPort {
         guard !isClosing, case .waiting = stage else { return }
         let descriptor = cshims_socket_create(socketType)
         guard descriptor >= 0 else { return dialLater(-descriptor) }
+        _ = cshims_socket_set_pass_rights(descriptor, false)
         // A UNIX socket connects at once or not at all.
         let result = cshims_socket_connect_path(descriptor, settings.path)
         guard result >= 0 else {
@@ -255,7 +257,7 @@ final class StreamPort: ManagedPort {
     }
 
     /// Keeps an error for `status`, and logs it unless that was the last word.
-    private func note(_ message: String, _ level: PortLogLevel) {
+    func note(_ message: String, _ level: PortLogLevel) {
         guard message != lastError else { return }
         lastError = message
         host.log(level, message, port: configuration.name)

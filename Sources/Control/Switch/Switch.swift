@@ -240,6 +240,8 @@ public final class Switch {
 
 extension Switch: PortHost {
     func attach(_ settings: ConnectionSettings) throws(PortError) -> UInt32 {
+        // Nothing comes to the data plane while it rests: its queues are being read.
+        guard heldEvents == nil else { throw .refused("the switch is being taken over") }
         do throws(DataPlaneError) {
             return try dataPlane.attach(settings)
         } catch {

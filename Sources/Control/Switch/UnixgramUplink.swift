@@ -18,7 +18,7 @@ internal import SwitchCore
 
 /// A `unixgram` port with `connect`.
 @ControlActor
-final class UnixgramUplink: ManagedPort {
+final class UnixgramUplink: PortOpenedAnew {
     private struct Link {
         let descriptor: Int32
         /// Our own file, and the peer's as it was when we connected.
@@ -64,6 +64,7 @@ final class UnixgramUplink: ManagedPort {
     }
 
     func open() throws(PortError) {
+        guard !isClosing else { throw .refused("the port is being closed") }
         // A path that is somebody else's is a mistake to be told at once.
         try SocketPath(settings.path).clear()
         stage = .dialling
@@ -96,6 +97,7 @@ final class UnixgramUplink: ManagedPort {
             throw .system(operation: "create a socket for", subject: peerPath, code: -descriptor)
         }
         do throws(PortError) {
+            _ = cshims_socket_set_pass_rights(descriptor, false)
             let result = cshims_socket_connect_path(descriptor, peerPath)
             guard result >= 0 else {
                 throw .system(operation: "connect to", subject: peerPath, code: -result)
@@ -219,7 +221,7 @@ final class UnixgramUplink: ManagedPort {
     }
 
     /// Keeps an error for `status`, and logs it unless that was the last word.
-    private func note(_ message: String, _ level: PortLogLevel) {
+    func note(_ message: String, _ level: PortLogLevel) {
         guard message != lastError else { return }
         lastError = message
         host.log(level, message, port: configuration.name)

@@ -15,7 +15,10 @@ extension DescriptorPort {
     func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
         state.stage = .listening
         state.since = since
-        guard case .attached(let peer, _) = stage, let descriptor else { return }
+        // What the worker has received of a stream's next frame does not go along, and a stream
+        // that is continued amid a frame is none.
+        guard case .attached(let peer, _) = stage, let descriptor, settings.type != .stream
+        else { return }
         state.stage = .attached
         state.sender = peer.uid
         kept.append(

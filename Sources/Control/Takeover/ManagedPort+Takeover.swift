@@ -4,7 +4,13 @@
 internal import Dataplane
 internal import SwitchCore
 
-extension ManagedPort {
+/// A port of which a successor takes over the counters alone.
+protocol PortOpenedAnew: ManagedPort {
+    /// Keeps what went wrong for `status`, and logs it.
+    func note(_ message: String, _ level: PortLogLevel)
+}
+
+extension PortOpenedAnew {
     func suspend() {}
     func resume() {}
     var isInTransit: Bool { false }
@@ -18,12 +24,14 @@ extension ManagedPort {
     }
 
     private func openPatiently() async {
-        let deadline = ContinuousClock.now + .seconds(5)
-        while ContinuousClock.now < deadline {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
             do throws(PortError) {
                 return try open()
             } catch {
-                guard error.mayPass else { return }
+                guard error.mayPass, ContinuousClock.now < deadline else {
+                    return note(error.description, .error)
+                }
                 try? await Task.sleep(for: .milliseconds(50))
             }
         }

@@ -15,9 +15,10 @@ extension Switch {
     /// - Precondition: `configuration` has the ports that the state was written with.
     /// - Throws: when the data plane does not take the peers; nothing of the predecessor's has been
     ///   changed then but frames that were received meanwhile.
-    func enter(_ full: FullState, _ descriptors: consuming StateDescriptors)
-        async throws(SwitchError)
-    {
+    /// - Parameter isWhole: fails rather than do without one of the peers and devices.
+    func enter(
+        _ full: FullState, _ descriptors: consuming StateDescriptors, isWhole: Bool = false
+    ) async throws(SwitchError) {
         begin()
         transientPorts = Set(full.state.transientPorts)
         let states = Dictionary(
@@ -51,8 +52,23 @@ extension Switch {
             }
             await pause()
         }
+        if isWhole { try checkWhole(states) }
         dataPlane.hold(.none)
         openMissing(states)
+    }
+
+    private func checkWhole(_ states: [String: SwitchState.PortState]) throws(SwitchError) {
+        for port in ports {
+            guard var state = states[port.configuration.name], state.stage == .attached else {
+                continue
+            }
+            state.stage = .closed
+            var kept: [KeptDescriptor] = []
+            port.describe(into: &state, &kept)
+            guard state.stage == .attached else {
+                throw SwitchError("port \(port.configuration.name) is not taken over")
+            }
+        }
     }
 
     /// Ports of which nothing came along are opened; what fails is tried again later.

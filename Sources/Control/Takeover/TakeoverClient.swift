@@ -15,6 +15,8 @@ final class TakeoverClient {
         let pid: Int32
         let program: String
         let configuration: Configuration
+        /// The same as the switch has written it.
+        let text: String
     }
 
     /// What a switch has handed over.
@@ -32,6 +34,9 @@ final class TakeoverClient {
         } catch {
             throw SwitchError("there is nothing to take over: \(error)")
         }
+        guard let peer = client.peer, peer.uid == geteuid() else {
+            throw SwitchError("\(path) is not of this user, so nothing is taken over from it")
+        }
     }
 
     /// Asks for what the switch runs with.
@@ -42,11 +47,12 @@ final class TakeoverClient {
         guard let file = passed.first, let bytes = StateFile(adopting: file.take()).read() else {
             throw SwitchError("the running switch does not say what it runs with")
         }
+        let text = String(decoding: bytes, as: UTF8.self)
         do throws(ConfigurationErrors) {
             let configuration = try Configuration.parse(
-                text: String(decoding: bytes, as: UTF8.self), fileName: "(the running switch)",
-                environment: environment)
-            return Offer(pid: offer.pid, program: offer.program, configuration: configuration)
+                text: text, fileName: "(the running switch)", environment: environment)
+            return Offer(
+                pid: offer.pid, program: offer.program, configuration: configuration, text: text)
         } catch {
             throw SwitchError(
                 "this program does not understand what the running switch (\(offer.program)) runs "
@@ -55,7 +61,8 @@ final class TakeoverClient {
     }
 
     /// Takes everything; from now on the switch rests until `finish`, or until this process ends.
-    func take() throws(SwitchError) -> Estate {
+    /// - Throws: also when the switch has other ports by now than it has offered.
+    func take(as offer: Offer) throws(SwitchError) -> Estate {
         var (result, passed) = try request(.state, TakeoverNothing(), as: TakeoverState.self)
         guard passed.count >= 2 else { throw SwitchError("the switch passed no state") }
         let (file, lock) = (passed.removeFirst(), passed.removeFirst())
@@ -69,6 +76,9 @@ final class TakeoverClient {
                 throw StateError(description: "the state is damaged")
             }
             let full = try FullState(decoding: bytes)
+            guard full.state.configuration == offer.text else {
+                throw StateError(description: "its ports have just been changed; try again")
+            }
             let names = full.state.descriptorNames
             guard names.count == passed.count else {
                 throw StateError(description: "\(passed.count) of \(names.count) descriptors came")
@@ -85,9 +95,20 @@ final class TakeoverClient {
     }
 
     /// Says that this process forwards now. A switch that has gone has left everything here.
-    func finish() {
-        _ = try? request(.done, TakeoverNothing(), as: TakeoverNothing.self)
+    /// - Throws: when the switch has decided otherwise, and goes on itself.
+    func finish() throws(SwitchError) {
+        do throws(ControlClientError) {
+            _ = try client.request(
+                TakeoverOperation.done.rawValue, TakeoverNothing(), as: TakeoverNothing.self,
+                secondsMax: Self.answerSecondsMax)
+        } catch {
+            guard case .declined = error else { return }
+            throw SwitchError("the running switch goes on: \(error)")
+        }
     }
+
+    /// Waits until the switch has ended and let go of everything; not for ever.
+    func waitForEnd() { client.waitForEnd(secondsMax: Self.answerSecondsMax) }
 
     private func request<Body: Encodable, Result: Decodable>(
         _ operation: TakeoverOperation, _ body: Body, as type: Result.Type

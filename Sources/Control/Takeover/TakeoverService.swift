@@ -85,6 +85,10 @@ final class TakeoverService {
         default: throw ControlError(.conflict, "another takeover is under way")
         }
         guard !host.isClosing else { throw ControlError(.conflict, "the switch is ending") }
+        guard request.peer.uid == geteuid() else {
+            throw ControlError(
+                .conflict, "a successor has to be of the same user (\(geteuid())) as the switch")
+        }
         let handle = request.peer.pid > 0 ? cshims_pidfd_open(request.peer.pid) : -ESRCH
         guard handle >= 0 else {
             throw ControlError(
@@ -205,9 +209,15 @@ final class TakeoverService {
         limit?.cancel()
         stage = .idle
         _ = cshims_pidfd_signal(process.descriptor, SIGKILL)
+        // Never beside it: two readers of one socket tear every flow apart.
         let deadline = ContinuousClock.now + Self.killPatience
-        while !process.hasEnded, ContinuousClock.now < deadline {
+        var isPatient = true
+        while !process.hasEnded {
             try? await Task.sleep(for: .milliseconds(1))
+            guard isPatient, ContinuousClock.now > deadline else { continue }
+            isPatient = false
+            logger.error(
+                "waiting for the end of the successor", metadata: ["successor": "\(successor)"])
         }
         host.goOn()
         logger.error(

@@ -167,7 +167,8 @@ final class UnixgramRelay: Sendable {
                 let before = state.strangers.frames + state.strangers.greetings
                 if ready[1] { receive(&buffer, &state) }
                 for position in state.clients.indices { deliver(&buffer, &state.clients[position]) }
-                return state.strangers.frames + state.strangers.greetings > before
+                // Once, until `takeStrangers` looks.
+                return before == 0 && state.strangers.frames + state.strangers.greetings > 0
             }
             if hasStrangers { onStranger() }
         }

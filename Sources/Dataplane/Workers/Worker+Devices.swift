@@ -9,10 +9,11 @@ internal import IORing
 internal import SwitchCore
 
 extension Worker where Backend: ~Copyable {
+    /// Not while receives are held: `followHold` lists again what has something then.
     mutating func listReadable(_ connection: UnsafeMutablePointer<Connection>) {
-        guard connection.pointee.state == .active, !connection.pointee.isListedReadable else {
-            return
-        }
+        guard connection.pointee.state == .active, !connection.pointee.isListedReadable,
+            hold == .none
+        else { return }
         connection.pointee.isListedReadable = true
         readable.append(connection)
     }
@@ -22,7 +23,9 @@ extension Worker where Backend: ~Copyable {
         var position = 0
         while position < readable.count {
             let connection = readable[position]
-            if mayHaveMore(afterReading: connection) {
+            // Each has its part of the room that is left, so that none is crowded out.
+            let room = (frames.count &- frameCount) / (readable.count &- position)
+            if mayHaveMore(afterReading: connection, upTo: room) {
                 position += 1
             } else {
                 connection.pointee.isListedReadable = false
@@ -32,13 +35,13 @@ extension Worker where Backend: ~Copyable {
     }
 
     private mutating func mayHaveMore(
-        afterReading connection: UnsafeMutablePointer<Connection>
+        afterReading connection: UnsafeMutablePointer<Connection>, upTo room: Int
     ) -> Bool {
         guard connection.pointee.state == .active else { return false }
         if let stream = connection.pointee.stream {
-            return mayHaveMore(afterReading: stream, of: connection)
+            return mayHaveMore(afterReading: stream, of: connection, upTo: room)
         }
-        let limit = min(connection.pointee.buffers.count, frames.count - frameCount)
+        let limit = min(connection.pointee.buffers.count, room)
         let prefix = connection.pointee.prefix
         let count = backend.readBatch(
             descriptor: connection.pointee.descriptor,

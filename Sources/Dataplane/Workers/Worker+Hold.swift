@@ -12,8 +12,9 @@
 // Control stores the level and publishes a table, which wakes the workers and makes them look.
 // While there is a level, Control attaches and detaches nobody.
 //
-// Memory ordering: a worker stores its flag `resting` with release at the end of a turn, Control
-// loads it with acquire and then reads queues. Control stores the level before it publishes the
+// Memory ordering: a worker stores the level at which it rests with release at the end of a turn,
+// Control loads it with acquire and then reads queues. It is the level, and no flag, as a worker
+// may just be ending a turn at the level before. Control stores the level before it publishes the
 // table with release, the worker loads it after the table with acquire.
 
 internal import CShimsSystem
@@ -59,7 +60,13 @@ extension Worker where Backend: ~Copyable {
         if former == .none { setDevicesAside() }
         guard wanted == .none else { return }
         for position in 0..<connections.count {
-            if let connection = connections[position] { listForArming(connection) }
+            guard let connection = connections[position] else { continue }
+            // A stream may have frames that were received and not yet forwarded.
+            if connection.pointee.stream == nil {
+                listForArming(connection)
+            } else {
+                listReadable(connection)
+            }
         }
     }
 
@@ -88,14 +95,14 @@ extension Worker where Backend: ~Copyable {
             }
             if connection.pointee.hasOutstandingRequests { isQuiet = false }
         }
-        if isQuiet { links.noteResting() }
+        if isQuiet, readable.count == 0 { links.noteResting(at: hold) }
     }
 }
 
 extension DataPlane {
     /// Has every worker go over to this level; `isAtRest` tells when all have.
     public func hold(_ level: Hold) {
-        for flag in context.resting { flag.store(false) }
+        for worker in context.resting { worker.level = .none }
         context.hold.level = level
         publish()
     }
@@ -103,7 +110,10 @@ extension DataPlane {
     /// Whether every worker has nothing left in the kernel since the last call of `hold`.
     ///
     /// `eventDescriptor` is signalled when one has.
-    public var isAtRest: Bool { context.resting.allSatisfy(\.isSet) }
+    public var isAtRest: Bool {
+        let level = context.hold.level
+        return context.resting.allSatisfy { $0.level == level }
+    }
 
     /// Frames on their way from one worker to another. Exact while receiving is held and the
     /// workers are at rest.

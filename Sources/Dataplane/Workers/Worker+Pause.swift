@@ -56,6 +56,10 @@ extension Worker where Backend: ~Copyable {
         if Int(source.pointee.buffers.withheld) < source.pointee.buffers.count {
             source.pointee.buffers.withheld &+= 1
         }
+        listHeldBack(source)
+    }
+
+    mutating func listHeldBack(_ source: UnsafeMutablePointer<Connection>) {
         guard !source.pointee.isListedHeldBack else { return }
         source.pointee.isListedHeldBack = true
         heldBack.append(source)

@@ -23,7 +23,7 @@ extension Worker where Backend: ~Copyable {
         // Only now: early frames may go to any of the new connections.
         for position in 0..<connections.count {
             guard let connection = connections[position], connection.pointee.hasEarlyFrames,
-                connection.pointee.state == .active
+                connection.pointee.state == .active, hold == .none
             else { continue }
             injectEarlyFrames(connection, table)
         }

@@ -22,9 +22,9 @@ extension Worker where Backend: ~Copyable {
     @inline(never)
     mutating func mayHaveMore(
         afterReading stream: UnsafeMutablePointer<StreamState>,
-        of connection: UnsafeMutablePointer<Connection>
+        of connection: UnsafeMutablePointer<Connection>, upTo room: Int
     ) -> Bool {
-        guard let limit = frameLimit(of: connection) else { return false }
+        guard let limit = frameLimit(of: connection, room: room) else { return false }
         stream.pointee.receiver.beginTurn()
         var readsLeft = stream.pointee.receiver.readsMax
         var isEmptied = false
@@ -83,13 +83,17 @@ extension Worker where Backend: ~Copyable {
 
     /// The number of frames in the batch up to which a stream may add some; nil: its port is to
     /// wait.
-    private mutating func frameLimit(of connection: UnsafeMutablePointer<Connection>) -> Int? {
+    private mutating func frameLimit(
+        of connection: UnsafeMutablePointer<Connection>, room: Int
+    ) -> Int? {
         guard connection.pointee.state == .active, !connection.pointee.isPaused else { return nil }
-        let limit = min(frameCount &+ Self.streamFramesMax, frames.count)
+        let limit = frameCount &+ min(Self.streamFramesMax, room)
         guard connection.pointee.pausesOnCongestion else { return limit }
         let left = connection.pointee.buffers.count &- waitingFrames(of: connection)
         guard left > 0 else {
+            // The frames that wait may be those of a former connection.
             pause(connection)
+            listHeldBack(connection)
             return nil
         }
         return min(limit, frameCount &+ left)

@@ -25,7 +25,7 @@ struct SharedFlag: @unchecked Sendable {
     var isSet: Bool { memory.pointee.load(ordering: .acquiring) != 0 }
 }
 
-/// What the workers are to leave undone, a word with a cache line of its own.
+/// What a worker leaves undone, or is to, a word with a cache line of its own.
 ///
 /// A handle, as `SharedFlag` is, and `@unchecked Sendable` for the same reason.
 struct SharedHold: @unchecked Sendable {
@@ -62,8 +62,8 @@ final class WorkerContext: Sendable {
     let sleeping: [SharedFlag]
     let stopping: [SharedFlag]
     let hold = SharedHold()
-    /// Set by a worker that has nothing left in the kernel while there is a hold.
-    let resting: [SharedFlag]
+    /// The hold at which a worker has nothing left in the kernel; `none` until it has.
+    let resting: [SharedHold]
     /// Has Control look.
     let eventWake: Wake
     let events: [EventQueue]
@@ -88,7 +88,7 @@ final class WorkerContext: Sendable {
         self.wakes = wakes
         sleeping = (0..<workerCount).map { _ in SharedFlag() }
         stopping = (0..<workerCount).map { _ in SharedFlag() }
-        resting = (0..<workerCount).map { _ in SharedFlag() }
+        resting = (0..<workerCount).map { _ in SharedHold() }
         self.eventWake = eventWake
         events = (0..<workerCount).map { _ in
             EventQueue(capacity: 4 * portCapacity, wake: eventWake)
@@ -105,8 +105,8 @@ final class WorkerContext: Sendable {
         counters.deallocate()
         backlog.deallocate()
         macTable.deallocate()
-        for flag in sleeping + stopping + resting { flag.deallocate() }
-        hold.deallocate()
+        for flag in sleeping + stopping { flag.deallocate() }
+        for hold in resting + [hold] { hold.deallocate() }
         for case let ring? in handovers { ring.deallocate() }
     }
 

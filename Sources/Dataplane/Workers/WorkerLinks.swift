@@ -19,7 +19,7 @@ struct WorkerLinks: ~Copyable {
     /// Set while this worker waits or is about to.
     let isWaiting: SharedFlag
     let hold: SharedHold
-    private let isResting: SharedFlag
+    private let resting: SharedHold
     private let eventWake: Unmanaged<Wake>
 
     private let incoming: UnsafeMutableBufferPointer<HandoverRing?>
@@ -39,7 +39,7 @@ struct WorkerLinks: ~Copyable {
         stopping = context.stopping[index]
         isWaiting = context.sleeping[index]
         hold = context.hold
-        isResting = context.resting[index]
+        resting = context.resting[index]
         eventWake = .passUnretained(context.eventWake)
         incoming = .allocate(capacity: count)
         outgoing = .allocate(capacity: count)
@@ -66,10 +66,10 @@ struct WorkerLinks: ~Copyable {
     /// The ring of frames to `worker`; nil to the worker itself.
     func ring(to worker: Int) -> HandoverRing? { outgoing[worker] }
 
-    /// Tells Control, once, that this worker has come to rest.
-    func noteResting() {
-        guard !isResting.isSet else { return }
-        isResting.store(true)
+    /// Tells Control, once, that this worker has come to rest at this hold.
+    func noteResting(at hold: Hold) {
+        guard resting.level != hold else { return }
+        resting.level = hold
         eventWake._withUnsafeGuaranteedRef { $0.signal() }
     }
 

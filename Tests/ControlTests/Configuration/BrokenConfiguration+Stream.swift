@@ -82,8 +82,8 @@ extension BrokenConfiguration {
             #"""
             lan.toml:4: port[1].vfkit_magic (port "f"): is for a port that connects; allowed: \#
             with connect
-            lan.toml:10: port[2].shared (port "g"): is for ports that listen, and connect makes this \#
-            one connect
+            lan.toml:10: port[2].shared (port "g"): is for ports that listen, and connect makes \#
+            this one connect
             """#),
         .whole(
             "several ports on a path that is not shared",
