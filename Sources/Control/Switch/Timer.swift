@@ -20,10 +20,9 @@ final class Timer {
         _ body: @escaping @ControlActor @Sendable () -> Void
     ) -> any DispatchSourceTimer {
         let source = DispatchSource.makeTimerSource(queue: ControlActor.queue)
-        // Without leeway: libdispatch would wake up at the deadline to set a second timer for the
-        // end of the leeway, two wake-ups where one does.
         source.schedule(
-            deadline: .now() + .milliseconds(delay), repeating: interval, leeway: .nanoseconds(0))
+            deadline: .now() + .milliseconds(delay), repeating: interval,
+            leeway: .milliseconds(delay / 10))
         source.setEventHandler { ControlActor.assumeIsolated { body() } }
         source.activate()
         return source
