@@ -111,8 +111,7 @@ extension EndToEnd {
             let (lan, peers) = try await start()
             try lan.write(
                 SwitchProcess.ports(["a", "b", "d"], "queue_delay = \"9ms\""))
-            let report = try await restart(lan, by: SIGUSR2)
-            #expect(report.ports.count == 3)
+            _ = try await restart(lan, by: SIGUSR2)
             let after = try await lan.waitUntil("ports are changed", within: .seconds(5)) {
                 $0.ports.map(\.name) == ["a", "b", "d"]
             }

@@ -14,7 +14,8 @@ public enum PrometheusText {
     /// The whole exposition; ends with a line break.
     public static func render(_ report: StatusReport) -> String {
         let families =
-            switchFamilies(report) + portFamilies(report.ports) + pauseFamilies(report.ports)
+            switchFamilies(report) + portFamilies(report.ports) + queueFamilies(report.ports)
+            + pauseFamilies(report.ports)
             + workerFamilies(report.workers)
         return families.map(\.text).joined()
     }
@@ -51,16 +52,21 @@ public enum PrometheusText {
         ]
     }
 
+    private static func portFamily(
+        _ ports: [PortStatus], _ name: String, _ kind: Family.Kind, _ help: String,
+        _ value: (PortStatus) -> UInt64?
+    ) -> Family {
+        Family(
+            "ringswitch_port_" + name, kind, help,
+            ports.compactMap { port in
+                value(port).map { ([("port", port.name)], String($0)) }
+            })
+    }
+
     private static func portFamilies(_ ports: [PortStatus]) -> [Family] {
         func family(
             _ name: String, _ kind: Family.Kind, _ help: String, _ value: (PortStatus) -> UInt64?
-        ) -> Family {
-            Family(
-                "ringswitch_port_" + name, kind, help,
-                ports.compactMap { port in
-                    value(port).map { ([("port", port.name)], String($0)) }
-                })
-        }
+        ) -> Family { portFamily(ports, name, kind, help, value) }
         let drops = ports.flatMap { port in
             port.counters.drops.sorted { $0.key < $1.key }.map { reason, frames in
                 ([("port", port.name), ("reason", reason)], String(frames))
@@ -107,6 +113,14 @@ public enum PrometheusText {
                 "peer_faults_total", .counter,
                 "Connections that ended because the peer broke the rules of its transport."
             ) { $0.counters.peerFaults },
+        ]
+    }
+
+    private static func queueFamilies(_ ports: [PortStatus]) -> [Family] {
+        func family(
+            _ name: String, _ kind: Family.Kind, _ help: String, _ value: (PortStatus) -> UInt64?
+        ) -> Family { portFamily(ports, name, kind, help, value) }
+        return [
             family("queue_frames", .gauge, "Frames waiting in the egress queue.") {
                 $0.queue.frames
             },

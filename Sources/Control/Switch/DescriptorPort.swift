@@ -186,7 +186,12 @@ final class DescriptorPort: ManagedPort {
 
     // MARK: Attached
 
+    /// Whether nobody tells of the peer's end. That of a connection comes behind its last frame,
+    /// and the worker meets it there.
+    private var isWatched: Bool { settings.type == .unixgram || settings.type == .tap }
+
     private func watch(_ peer: PassedPeer) {
+        guard isWatched else { return }
         guard let process = peer.process else {
             isProbing = true
             return
@@ -210,7 +215,7 @@ final class DescriptorPort: ManagedPort {
     }
 
     func tend() {
-        guard case .attached = stage, !isClosing else { return }
+        guard case .attached = stage, !isClosing, isWatched else { return }
         isProbeDue.toggle()
         if isProbing || isProbeDue { askPeer() }
     }

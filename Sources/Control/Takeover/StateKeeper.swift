@@ -36,6 +36,8 @@ final class StateKeeper {
     private unowned let host: Switch
     private var isScheduled = false
     private var hasWarned = false
+    private var retry: Timer?
+    private static let retryMilliseconds = 500
     private var isEnding = false
 
     /// - Parameters:
@@ -97,21 +99,38 @@ final class StateKeeper {
         }
     }
 
-    /// Gives and takes back what differs.
+    /// Gives and takes back what differs; what the manager does not take now is tried again.
     private func update(_ descriptors: [KeptDescriptor]) {
+        var isWhole = true
         var next: [String: AnyObject] = [:]
         for descriptor in descriptors { next[descriptor.name] = descriptor.owner }
         for (name, owner) in kept where next[name] !== owner {
-            send(manager.forget(Self.prefix + name))
+            if send(manager.forget(Self.prefix + name)) {
+                kept[name] = nil
+            } else {
+                isWhole = false
+            }
         }
-        for descriptor in descriptors where kept[descriptor.name] !== descriptor.owner {
-            send(manager.keep(descriptor.number, name: Self.prefix + descriptor.name))
+        for descriptor in descriptors where kept[descriptor.name] == nil {
+            if send(manager.keep(descriptor.number, name: Self.prefix + descriptor.name)) {
+                kept[descriptor.name] = descriptor.owner
+            } else {
+                isWhole = false
+            }
         }
-        kept = next
+        retry?.cancel()
+        retry =
+            isWhole
+            ? nil
+            : Timer(afterMilliseconds: Self.retryMilliseconds) { [weak self] in
+                self?.stateChanged()
+            }
     }
 
-    private func send(_ code: Int32) {
+    /// Whether the manager has been told.
+    @discardableResult private func send(_ code: Int32) -> Bool {
         if code != 0 { warn("the service manager cannot be told: \(SystemText.reason(code))") }
+        return code == 0
     }
 
     private func warn(_ reason: String) {

@@ -2,7 +2,7 @@ public import Synchronization
 
 /// The counters of one owner: a view of 48 words, six cache lines.
 ///
-///     words  0..<24   one per `Counter`, in its order; the last ones unused
+///     words  0..<24   one per `Counter`, in its order
 ///     words 24..<43   one per `DropReason`, in its order
 ///     words 43..<48   unused
 ///
