@@ -52,9 +52,9 @@ public final class Switch {
     var watchdog: Timer?
     var pulse: WorkerPulse?
     private static let sweepSlices = 16
-    /// Rare enough that an idle switch wakes up less than twice a second: each time costs a few
+    /// Rare enough that an idle switch wakes up less than twice a second: each time costs four
     /// wake-ups of the dispatcher's threads.
-    private static let tendMilliseconds = 2000
+    private static let tendMilliseconds = 2200
     /// Pause between two tries to get what a predecessor has not let go of yet.
     private static let retryPause = Duration.milliseconds(50)
 
