@@ -5,19 +5,12 @@ internal import Dataplane
 internal import SwitchCore
 
 extension DescriptorPort {
-    func suspend() { isSuspended = true }
-    func resume() { isSuspended = false }
-
-    var isInTransit: Bool {
-        if case .leaving = stage { true } else { isInherited }
-    }
-
     func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
         state.stage = .listening
-        state.since = since
+        state.since = life.since
         // What the worker has received of a stream's next frame does not go along, and a stream
         // that is continued amid a frame is none.
-        guard case .attached(let peer, _) = stage, let descriptor, settings.type != .stream
+        guard case .attached(let peer, _) = life.stage, let descriptor, settings.type != .stream
         else { return }
         state.stage = .attached
         state.sender = peer.uid
@@ -31,20 +24,19 @@ extension DescriptorPort {
         _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
         waiting: [WaitingFrame]
     ) {
-        stage = .waiting
+        life.stage = .waiting
         guard state.stage == .attached,
             let number = descriptors.take(.socket, of: configuration.name)
         else { return lose(waiting) }
         do throws(PortError) {
-            inheritedFrames = waiting
-            defer { inheritedFrames = [] }
             try begin(
                 PassedDescriptor(adopting: number),
-                from: state.sender.map { HandoverPeer(pid: 0, uid: $0) })
-            isInherited = true
-            since = state.since
+                from: state.sender.map { HandoverPeer(pid: 0, uid: $0) }
+            ) { $0.waitingFrames = waiting }
+            life.isInherited = true
+            life.since = state.since
         } catch {
-            note(error.description)
+            life.note(error.description, .error)
             lose(waiting)
         }
     }

@@ -5,10 +5,7 @@ internal import Dataplane
 internal import SwitchCore
 
 /// A port of which a successor takes over the counters alone.
-protocol PortOpenedAnew: ManagedPort {
-    /// Keeps what went wrong for `status`, and logs it.
-    func note(_ message: String, _ level: PortLogLevel)
-}
+protocol PortOpenedAnew: PeerPort {}
 
 extension PortOpenedAnew {
     func suspend() {}
@@ -30,7 +27,7 @@ extension PortOpenedAnew {
                 return try open()
             } catch {
                 guard error.mayPass, ContinuousClock.now < deadline else {
-                    return note(error.description, .error)
+                    return life.note(error.description, .error)
                 }
                 try? await Task.sleep(for: .milliseconds(50))
             }

@@ -10,17 +10,13 @@ internal import SwitchCore
 
 extension UnixgramPort {
     func suspend() {
-        isSuspended = true
-        if case .listening = stage { readable?.suspend() }
+        life.isSuspended = true
+        if case .waiting = life.stage { readable?.suspend() }
     }
 
     func resume() {
-        isSuspended = false
+        life.isSuspended = false
         readable?.resume()
-    }
-
-    var isInTransit: Bool {
-        if case .leaving = stage { true } else { isInherited }
     }
 
     func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
@@ -28,8 +24,8 @@ extension UnixgramPort {
         var socket = SwitchState.SocketState(
             fileDevice: listener.file.device, fileInode: listener.file.inode,
             backlogMax: listener.backlogMax, passesProcesses: listener.passesProcesses)
-        switch stage {
-        case .listening:
+        switch life.stage {
+        case .waiting:
             state.stage = .listening
         case .attached(let peer, _):
             state.stage = .attached
@@ -42,7 +38,7 @@ extension UnixgramPort {
         case .closed, .paused, .failed, .leaving:
             return
         }
-        state.since = since
+        state.since = life.since
         state.socket = socket
         kept.append(keep(.socket, listener.descriptor, listener))
     }
@@ -63,7 +59,7 @@ extension UnixgramPort {
             let socket = descriptors.take(.socket, of: configuration.name)
         else {
             host.count(id, dropped: .portRemoved, UInt64(waiting.count))
-            stage = .failed
+            life.stage = .failed
             return
         }
         let listener = UnixgramListener(
@@ -78,7 +74,7 @@ extension UnixgramPort {
             } else {
                 try restoreListening(listener)
             }
-            since = state.since
+            life.since = state.since
         } catch {
             host.count(id, dropped: .portRemoved, UInt64(waiting.count))
             fail(error)
@@ -94,18 +90,15 @@ extension UnixgramPort {
             command: known.command, process: process.map { ProcessHandle(adopting: $0) })
         // The predecessor held the buffer to what the peer read; that is found out anew.
         let effective = try listener.setSendBuffer(settings.sendBuffer)
-        var connection = connectionSettings(listener)
+        var connection = life.connection(.unixgram, listener.descriptor)
         connection.sendBuffer = effective
         connection.waitingFrames = waiting
-        let generation = try host.attach(connection)
-        isInherited = true
-        stage = .attached(peer, generation: generation)
-        effectiveSendBuffer = effective
-        usedMagic = known.usedMagic
-        peerWarnings = listener.warnings(
+        try life.attach(peer, connection)
+        life.isInherited = true
+        life.effectiveSendBuffer = effective
+        life.warnings = listener.warnings(
             asked: settings.sendBuffer, effective: effective, usedMagic: known.usedMagic)
-        if usedMagic, configuration.pausesOnCongestion { peerWarnings.append(.pausedLibkrun) }
-        watch(peer)
+        begin(peer, usedMagic: known.usedMagic)
     }
 
     private func restoreListening(_ listener: UnixgramListener) throws(PortError) {
@@ -113,7 +106,7 @@ extension UnixgramPort {
         var diagnosis = cshims_unix_diagnosis()
         if cshims_socket_diagnose(listener.descriptor, &diagnosis) >= 0, diagnosis.has_peer {
             let leftover = try listener.listenAgain()
-            countUnserved(frames: leftover.frames, bytes: leftover.bytes)
+            life.countUnserved(frames: leftover.frames, bytes: leftover.bytes)
         }
         listen()
     }

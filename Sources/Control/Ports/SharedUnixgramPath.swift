@@ -102,7 +102,8 @@ final class SharedUnixgramPath {
     func tend(by port: SharedUnixgramPort) {
         guard ports.first === port else { return }
         if listener?.isReachable == false, freePort != nil {
-            ports.first?.note("somebody removed the socket \(path): making it anew")
+            ports.first?.life.note(
+                "somebody removed the socket \(path): making it anew", .warning)
             succeed(at: nil)
         }
         for socket in relays { takeWaiting(of: socket) }
@@ -148,7 +149,7 @@ final class SharedUnixgramPath {
     /// they are found by what they have sent. The others have gone, or send without connecting.
     private func lookAtSenders(_ listener: UnixgramListener, at port: SharedUnixgramPort) {
         let strangers = listener.readStrangers()
-        port.count(strangers.counts)
+        port.life.count(strangers.counts)
         let clients = strangers.sources.filter {
             !$0.address.isUnbound && $0.address.connectError == EPERM
         }
@@ -216,7 +217,7 @@ final class SharedUnixgramPath {
             socket.close()
             return fail(error.description)
         }
-        port.count(outcome.counts)
+        port.life.count(outcome.counts)
         for refusal in outcome.refusals { report(refusal) }
         if let attachment = outcome.attachment {
             reported.removeAll()
@@ -277,6 +278,6 @@ final class SharedUnixgramPath {
         unwatch()
         guard message != failure else { return }
         failure = message
-        ports.first?.note(message)
+        ports.first?.life.note(message, .warning)
     }
 }
