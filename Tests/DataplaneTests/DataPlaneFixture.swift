@@ -50,20 +50,31 @@ final class DataPlaneFixture {
         pauses: Bool = false, earlyFrames: [[UInt8]] = [], waitingFrames: [WaitingFrame] = []
     ) throws {
         var pair: [Int32] = [-1, -1]
-        let sort = transport == .stream ? SOCK_STREAM : SOCK_DGRAM
+        let sort =
+            switch transport {
+            case .stream, .vpnkit: SOCK_STREAM
+            case .seqpacket: SOCK_SEQPACKET
+            case .unixgram, .tap: SOCK_DGRAM
+            }
         let type = Int32(sort.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         for descriptor in pair {
             var size = sendBuffer
             setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4)
         }
-        (switchEnds[port], ends[port]) = (pair[0], pair[1])
-        try plane.attach(
+        try attach(
+            pair,
             ConnectionSettings(
                 port: PortID(index: port), transport: transport, descriptor: pair[0],
                 frameLengthMax: frameLengthMax, offload: offload, queueBytes: queueBytes,
                 queueDelayNanoseconds: queueDelay, pausesOnCongestion: pauses,
                 earlyFrames: earlyFrames, waitingFrames: waitingFrames))
+    }
+
+    /// Attaches one end of a socket pair, whose other end is the peer's; both are closed in the end.
+    func attach(_ pair: [Int32], _ settings: ConnectionSettings) throws {
+        (switchEnds[settings.port.index], ends[settings.port.index]) = (pair[0], pair[1])
+        try plane.attach(settings)
     }
 
     /// Closes the peer's end alone.
@@ -74,12 +85,23 @@ final class DataPlaneFixture {
 
     /// Detaches a port and waits until its descriptor may be closed.
     func detach(_ port: Int) throws {
+        try retire(port)
+        closeEnds(port)
+    }
+
+    private func retire(_ port: Int) throws {
         plane.detach(port: PortID(index: port))
         let before = events.count
         try wait("port \(port) retired") {
             self.events[before...].contains { $0.kind == .retired && $0.port.index == port }
         }
-        closeEnds(port)
+    }
+
+    /// Detaches a port for somebody else to attach its socket pair.
+    func giveAway(_ port: Int) throws -> [Int32] {
+        try retire(port)
+        defer { (switchEnds[port], ends[port]) = (-1, -1) }
+        return [switchEnds[port], ends[port]]
     }
 
     /// Closes the ends of a port whose retirement has been seen already.

@@ -317,12 +317,15 @@ struct EgressQueue: ~Copyable {
         return lost
     }
 
-    /// Puts frames in that waited elsewhere, and returns how many found no room.
-    mutating func takeIn(_ frames: [WaitingFrame]) -> Int {
+    /// Puts frames in that waited elsewhere, and returns how many found no room, or are none that
+    /// the port could take.
+    mutating func takeIn(_ frames: [WaitingFrame], lengthMax: Int) -> Int {
         var lost = 0
         for frame in frames {
             let isRoom = frame.bytes.withUnsafeBytes { bytes in
-                guard let start = bytes.baseAddress else { return false }
+                guard let start = bytes.baseAddress, bytes.count > prefix,
+                    bytes.count <= lengthMax
+                else { return false }
                 return append(
                     cshims_gather(start, length: bytes.count), from: frame.ingress,
                     now: frame.time, limit: capacity)

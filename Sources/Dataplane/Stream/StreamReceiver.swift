@@ -21,6 +21,10 @@
 // by the room in the arena; what has no room stays in the stage for the next turn, and nothing is
 // received meanwhile. A frame that is too long for the port is passed over as it arrives.
 //
+// What a predecessor had received and not forwarded comes before all that the socket has, and in
+// the same way: it is put where `places` says, and cut up. So it may be anything that a peer may
+// send.
+//
 // The type is pure: it knows memory, no socket.
 
 internal import CShimsSystem
@@ -75,8 +79,14 @@ struct StreamReceiver: ~Copyable {
     private var cursor = 0
     private var hasChangedHalf = false
 
-    /// - Parameter lengthMax: bytes of the longest frame that is kept.
-    init(framing: StreamFraming, lengthMax: Int) {
+    /// What a predecessor had received; `inheritedStart...` is still to be taken.
+    private let inherited: UnsafeMutableRawBufferPointer
+    private var inheritedStart = 0
+
+    /// - Parameters:
+    ///   - lengthMax: bytes of the longest frame that is kept.
+    ///   - position: where a predecessor stood.
+    init(framing: StreamFraming, lengthMax: Int, position: StreamPosition = StreamPosition()) {
         self.framing = framing
         self.lengthMax = lengthMax
         // Room for the longest frame, and for what the stage brings with headroom or a second one.
@@ -87,9 +97,15 @@ struct StreamReceiver: ~Copyable {
         let length = Self.stageLength + 2 * halfLength
         memory = .allocate(byteCount: length, alignment: 64)
         torn = memory
+        skipped = position.skipped
+        inherited = .allocate(byteCount: position.received.count, alignment: 16)
+        inherited.copyBytes(from: position.received)
     }
 
-    deinit { memory.deallocate() }
+    deinit {
+        memory.deallocate()
+        inherited.deallocate()
+    }
 
     /// Bytes that a frame takes in the arena.
     private static func place(_ length: Int) -> Int { headroom &+ (length &+ 15) & ~15 }
@@ -101,6 +117,26 @@ struct StreamReceiver: ~Copyable {
 
     /// Whether the stream stands between two frames.
     var isBetweenFrames: Bool { start == end && tornLength == 0 && skipped == 0 }
+
+    /// Whether there may be frames although nothing is received.
+    var hasInherited: Bool { inheritedStart < inherited.count }
+
+    /// What was received and not given as frames yet, as it came, and how much is still to come of
+    /// a frame that is passed over.
+    var remainder: (received: [UInt8], skipped: Int) {
+        var bytes: [UInt8] = []
+        if tornLength > 0 {
+            withUnsafeBytes(of: framing.prefix(of: tornLength)) {
+                bytes += $0.prefix(framing.prefixLength)
+            }
+            bytes += UnsafeRawBufferPointer(start: torn, count: tornReceived)
+        }
+        bytes += UnsafeRawBufferPointer(start: stage + start, count: end - start)
+        bytes += inherited[inheritedStart...]
+        guard skipped > 0 else { return (bytes, skipped) }
+        let count = min(skipped, bytes.count)
+        return (Array(bytes.dropFirst(count)), skipped - count)
+    }
 
     /// Begins a turn: the frames of the one before are not needed any more.
     mutating func beginTurn() {
@@ -121,6 +157,29 @@ struct StreamReceiver: ~Copyable {
         )
     }
 
+    /// Puts what a predecessor has left where `places` says, as if it had come just now; false when
+    /// there is nothing.
+    /// - Precondition: as for `places`.
+    mutating func receiveInherited() -> Bool {
+        guard hasInherited else { return false }
+        let (first, second) = places()
+        let count = takeInherited(first)
+        receive(count &+ takeInherited(second))
+        return true
+    }
+
+    private mutating func takeInherited(_ place: cshims_slice) -> Int {
+        let left = inherited.count &- inheritedStart
+        let count = min(Int(truncatingIfNeeded: place.length), left)
+        guard count > 0, let source = inherited.baseAddress, let address = place.address else {
+            return 0
+        }
+        UnsafeMutableRawPointer(mutating: address).copyMemory(
+            from: source + inheritedStart, byteCount: count)
+        inheritedStart &+= count
+        return count
+    }
+
     /// Takes note of bytes that were put where `places` says.
     mutating func receive(_ count: Int) {
         let toTorn = min(count, tornLength &- tornReceived)
@@ -132,7 +191,10 @@ struct StreamReceiver: ~Copyable {
     /// Finds the next frame.
     mutating func next() -> StreamItem {
         if tornLength > 0 { return nextTorn() }
-        if skipped > 0 { skip() }
+        if skipped != 0 {
+            guard 0...framing.lengthMax ~= skipped else { return .broken(.desynchronised) }
+            skip()
+        }
         let prefixLength = framing.prefixLength
         guard end &- start >= prefixLength else {
             moveRest()

@@ -4,14 +4,24 @@
 //
 //     pieces   [ rest ] [ L | head | body ] [ L | head | body ] ...
 //
-// A socket that is nearly full takes a part of that. What it took whole is done; the rest of a
+// A socket that is nearly full takes a part of that. What it took whole is sent; the rest of a
 // frame that it took in part must come next, whatever happens, or the peer loses track. So the rest
-// is copied here, and the frame counts as taken: it cannot be called back. Frames behind it were
-// not taken.
+// is copied here, and the frame is taken: it cannot be called back. It counts as sent when its last
+// byte is, and until then as waiting. Frames behind it were not taken.
 //
 // The type is pure: it knows memory, no socket.
 
 internal import CShimsSystem
+
+/// What became of the frames of a batch.
+struct StreamProgress: Equatable {
+    /// Frames of the batch that are not to be offered again, the last of them perhaps cut off.
+    var taken = 0
+    /// Frames whose last byte was sent, one of an earlier batch perhaps among them.
+    var sentFrames = 0
+    /// Bytes of these frames.
+    var sentBytes = 0
+}
 
 /// Puts the frames for one connection into its stream; owned by one worker.
 struct StreamSender: ~Copyable {
@@ -26,15 +36,25 @@ struct StreamSender: ~Copyable {
     private var pieceCount = 0
 
     private let rest: UnsafeMutableRawPointer
+    private let restCapacity: Int
     private var restStart = 0
     private var restEnd = 0
+    /// Bytes of the frame that the rest is of.
+    private var restFrameLength = 0
 
-    /// - Parameter frameLengthMax: bytes of the longest frame.
-    init(framing: StreamFraming, frameLengthMax: Int) {
+    /// - Parameters:
+    ///   - frameLengthMax: bytes of the longest frame.
+    ///   - unsent: the end of a frame whose beginning a predecessor has sent.
+    init(framing: StreamFraming, frameLengthMax: Int, unsent: [UInt8] = []) {
         self.framing = framing
         prefixes = .allocate(capacity: Self.batchMax)
         pieces = .allocate(capacity: 1 + 3 * Self.batchMax)
-        rest = .allocate(byteCount: framing.prefixLength + frameLengthMax, alignment: 16)
+        restCapacity = max(framing.prefixLength + frameLengthMax, unsent.count)
+        rest = .allocate(byteCount: restCapacity, alignment: 16)
+        UnsafeMutableRawBufferPointer(start: rest, count: restCapacity).copyBytes(from: unsent)
+        restEnd = unsent.count
+        // More of the frame is not known.
+        restFrameLength = unsent.count
     }
 
     deinit {
@@ -45,6 +65,12 @@ struct StreamSender: ~Copyable {
 
     /// Whether the end of a frame has still to be sent.
     var hasRest: Bool { restStart < restEnd }
+    /// Bytes of it.
+    var restLength: Int { restEnd &- restStart }
+    /// These bytes.
+    var unsent: [UInt8] {
+        Array(UnsafeRawBufferPointer(start: rest + restStart, count: restLength))
+    }
 
     /// Describes what to send: the rest that there may be, then the frames.
     /// - Precondition: there are at most `batchMax` frames.
@@ -75,29 +101,50 @@ struct StreamSender: ~Copyable {
     }
 
     /// Takes note that the first `count` bytes of what was gathered are sent.
-    /// - Returns: how many of the frames are taken, the last of them perhaps in part.
     mutating func send(
         _ count: Int, of frames: UnsafeMutableBufferPointer<cshims_gather>
-    ) -> Int {
-        let ofRest = min(count, restEnd &- restStart)
-        restStart &+= ofRest
-        var left = count &- ofRest
-        var taken = 0
-        while left > 0 {
-            let length = framing.prefixLength &+ frames[taken].length
-            if left < length { keep(frames[taken], prefix: prefixes + taken, from: left) }
-            left &-= min(left, length)
-            taken &+= 1
+    ) -> StreamProgress {
+        var progress = StreamProgress()
+        var left = count
+        if hasRest {
+            let ofRest = min(left, restLength)
+            restStart &+= ofRest
+            left &-= ofRest
+            guard !hasRest else { return progress }
+            progress.sentFrames = 1
+            progress.sentBytes = restFrameLength
         }
-        return taken
+        while left > 0, progress.taken < frames.count {
+            let frame = frames[progress.taken]
+            let length = framing.prefixLength &+ frame.length
+            if left < length {
+                keep(frame, prefix: prefixes + progress.taken, from: left)
+            } else {
+                progress.sentFrames &+= 1
+                progress.sentBytes &+= frame.length
+            }
+            left &-= min(left, length)
+            progress.taken &+= 1
+        }
+        assert(left == 0, "more was sent than there was")
+        return progress
     }
 
     /// Keeps what is left of a frame with its prefix behind the first `count` bytes.
     private mutating func keep(
         _ frame: cshims_gather, prefix: UnsafeRawPointer, from count: Int
     ) {
+        let length = framing.prefixLength &+ frame.length
+        precondition(length <= restCapacity)
         rest.copyMemory(from: prefix, byteCount: framing.prefixLength)
         frame.copy(to: rest + framing.prefixLength)
-        (restStart, restEnd) = (count, framing.prefixLength &+ frame.length)
+        (restStart, restEnd) = (count, length)
+        restFrameLength = frame.length
+    }
+
+    /// Forgets the rest, which nobody will take any more; false when there is none.
+    mutating func dropRest() -> Bool {
+        defer { restStart = restEnd }
+        return hasRest
     }
 }

@@ -6,9 +6,14 @@ struct StreamState: ~Copyable {
     /// - Parameters:
     ///   - ingressLengthMax: bytes of the longest frame that the peer may send.
     ///   - egressLengthMax: bytes of the longest frame that is sent to it.
-    init(framing: StreamFraming, ingressLengthMax: Int, egressLengthMax: Int) {
-        receiver = StreamReceiver(framing: framing, lengthMax: ingressLengthMax)
+    ///   - position: where a predecessor stood.
+    init(
+        framing: StreamFraming, ingressLengthMax: Int, egressLengthMax: Int,
+        position: StreamPosition = StreamPosition()
+    ) {
+        receiver = StreamReceiver(
+            framing: framing, lengthMax: ingressLengthMax, position: position)
         sender = StreamSender(
-            framing: framing, frameLengthMax: egressLengthMax)
+            framing: framing, frameLengthMax: egressLengthMax, unsent: position.unsent)
     }
 }

@@ -163,13 +163,20 @@ struct Connection: ~Copyable {
             group: UInt16(settings.port.index),
             count: Self.bufferCount(frameLengthMax: lengthMax),
             bufferLength: framing == nil ? lengthMax + 1 : 1, prefix: prefix)
-        stream = framing.map { Self.makeStream($0, lengthMax, settings.frameLengthMax) }
+        let position = settings.streamPosition ?? StreamPosition()
+        stream = framing.map { framing in
+            Self.makeStream(
+                StreamState(
+                    framing: framing, ingressLengthMax: lengthMax,
+                    egressLengthMax: settings.frameLengthMax, position: position))
+        }
         restPace = framing == nil ? .direct : .careful
         pace = restPace
         var queue = EgressQueue(
             capacity: settings.queueBytes, discipline: settings.queueDiscipline, prefix: prefix,
             seed: settings.queueSeed)
-        unqueuedFrames = queue.takeIn(settings.waitingFrames)
+        unqueuedFrames = queue.takeIn(
+            settings.waitingFrames, lengthMax: prefix + settings.frameLengthMax)
         self.queue = queue
         earlyFrames = settings.earlyFrames.map { bytes in
             let memory = UnsafeMutableRawPointer.allocate(
@@ -196,13 +203,10 @@ struct Connection: ~Copyable {
     }
 
     private static func makeStream(
-        _ framing: StreamFraming, _ ingressLengthMax: Int, _ egressLengthMax: Int
+        _ state: consuming StreamState
     ) -> UnsafeMutablePointer<StreamState> {
         let stream = UnsafeMutablePointer<StreamState>.allocate(capacity: 1)
-        stream.initialize(
-            to: StreamState(
-                framing: framing, ingressLengthMax: ingressLengthMax,
-                egressLengthMax: egressLengthMax))
+        stream.initialize(to: state)
         return stream
     }
 

@@ -33,6 +33,9 @@ public struct ConnectionSettings: Sendable {
     public var earlyFrames: [[UInt8]]
     /// Frames that waited for the peer at a predecessor of this switch, oldest first.
     public var waitingFrames: [WaitingFrame]
+    /// Where a predecessor of this switch stood in the stream; nil: at its beginning. Means nothing
+    /// where the kernel keeps frames apart.
+    public var streamPosition: StreamPosition?
 
     /// Describes an attachment; without `mtu` it is what `frameLengthMax` leaves for the payload.
     public init(
@@ -41,7 +44,7 @@ public struct ConnectionSettings: Sendable {
         queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
         queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
         pausesOnCongestion: Bool = false, earlyFrames: [[UInt8]] = [],
-        waitingFrames: [WaitingFrame] = []
+        waitingFrames: [WaitingFrame] = [], streamPosition: StreamPosition? = nil
     ) {
         self.port = port
         self.transport = transport
@@ -57,5 +60,6 @@ public struct ConnectionSettings: Sendable {
         self.pausesOnCongestion = pausesOnCongestion
         self.earlyFrames = earlyFrames
         self.waitingFrames = waitingFrames
+        self.streamPosition = streamPosition
     }
 }

@@ -46,6 +46,7 @@ extension Worker where Backend: ~Copyable {
         let count = connection.pointee.carefulCount
         guard count > 0 else { return }
         connection.pointee.carefulCount = 0
+        let hadRest = connection.pointee.hasRest
         let frames = UnsafeMutableBufferPointer(
             rebasing: connection.pointee.carefulFrames[..<count])
         var position = 0
@@ -53,8 +54,9 @@ extension Worker where Backend: ~Copyable {
             let result = sendBatch(
                 UnsafeMutableBufferPointer(rebasing: frames[position...]), to: connection)
             if result > 0 {
-                self.count(frames[position..<(position + result)], connection)
                 position += result
+                // The socket is full where the last of them was cut off.
+                if connection.pointee.hasRest { break }
             } else if isFull(Int32(result)) {
                 refused(connection, Int32(result))
                 break
@@ -69,15 +71,7 @@ extension Worker where Backend: ~Copyable {
                 from: connection.pointee.carefulOrigins[position])
             position += 1
         }
-    }
-
-    private func count(
-        _ frames: Slice<UnsafeMutableBufferPointer<cshims_gather>>,
-        _ connection: UnsafeMutablePointer<Connection>
-    ) {
-        var bytes: UInt64 = 0
-        for frame in frames { bytes &+= frame.head.length &+ frame.body.length }
-        countSent(frames.count, bytes: bytes, connection)
+        if hadRest || connection.pointee.hasRest { gaugeQueue(connection) }
     }
 
     /// Copies a frame into the port's queue. A flooded copy may use only the first half, so that a
@@ -135,12 +129,13 @@ extension Worker where Backend: ~Copyable {
         for position in 0..<congested.count { sendFrames(congested[position]) }
     }
 
-    /// Sends from the queues of congested ports whose time has come, and lets go of those at ease.
+    /// Sends from the queues of congested ports whose time has come, unless that is held, and lets
+    /// go of those at ease, and of those that leave.
     mutating func relieveCongested() {
         var position = 0
         while position < congested.count {
             let connection = congested[position]
-            drain(connection)
+            if hold != .all { drain(connection) }
             if isAtEase(connection) {
                 connection.pointee.pace = connection.pointee.restPace
                 connection.pointee.isListedCongested = false
@@ -188,11 +183,13 @@ extension Worker where Backend: ~Copyable {
         guard count > 0 else { return true }
         let result = sendBatch(
             UnsafeMutableBufferPointer(rebasing: frames[..<count]), to: connection)
+        let isCutOff = connection.pointee.hasRest
         if result > 0 {
-            self.count(frames[..<result], connection)
             connection.pointee.queue.removeFirst(result)
-            connection.pointee.backoffNanoseconds = Connection.backoffMin
-            if result < count { refused(connection, -EAGAIN) }
+            if !isCutOff {
+                connection.pointee.backoffNanoseconds = Connection.backoffMin
+                if result < count { refused(connection, -EAGAIN) }
+            }
         } else if isFull(Int32(result)) {
             refused(connection, Int32(result))
         } else {
@@ -202,7 +199,7 @@ extension Worker where Backend: ~Copyable {
         }
         connection.pointee.batchLimit =
             result == count ? min(2 * count, EgressQueue.batchMax) : max(1, result)
-        return result == count
+        return result == count && !isCutOff
     }
 
     /// Nanoseconds until the first congested port is due; nil when none waits.
@@ -222,7 +219,8 @@ extension Worker where Backend: ~Copyable {
 
     /// Drops everything that waits for a connection.
     mutating func dropQueue(_ connection: UnsafeMutablePointer<Connection>, _ reason: DropReason) {
-        let count = connection.pointee.queue.removeAll()
+        var count = connection.pointee.queue.removeAll()
+        if let stream = connection.pointee.stream, stream.pointee.sender.dropRest() { count += 1 }
         guard count > 0 else { return }
         connection.pointee.counters.add(dropped: reason, UInt64(count))
         gaugeQueue(connection)
@@ -237,8 +235,14 @@ extension Worker where Backend: ~Copyable {
             counters.add(dropped: .codel, UInt64(signals.dropped))
             counters.add(.ecnMarks, UInt64(signals.marked))
         }
-        counters.set(.queuedFrames, to: UInt64(connection.pointee.queue.frameCount))
-        counters.set(.queuedBytes, to: UInt64(connection.pointee.queue.byteCount))
-        counters.raise(.queueHighWaterBytes, to: UInt64(connection.pointee.queue.byteCount))
+        var frames = connection.pointee.queue.frameCount
+        var bytes = connection.pointee.queue.byteCount
+        if let stream = connection.pointee.stream, stream.pointee.sender.hasRest {
+            frames += 1
+            bytes += stream.pointee.sender.restLength
+        }
+        counters.set(.queuedFrames, to: UInt64(frames))
+        counters.set(.queuedBytes, to: UInt64(bytes))
+        counters.raise(.queueHighWaterBytes, to: UInt64(bytes))
     }
 }

@@ -68,9 +68,13 @@ extension Worker where Backend: ~Copyable {
         connection.pointee.counters.set(.sendBufferBytes, to: 0)
         connection.pointee.state = .active
         links.backlog.setPausing(connection.pointee.port, connection.pointee.pausesOnCongestion)
-        listForArming(connection)
+        if let stream = connection.pointee.stream, stream.pointee.receiver.hasInherited {
+            listReadable(connection)
+        } else {
+            listForArming(connection)
+        }
         // What waited at a predecessor goes before anything that comes.
-        if !connection.pointee.queue.isEmpty {
+        if !connection.pointee.queue.isEmpty || connection.pointee.hasRest {
             becomeCareful(connection)
             gaugeQueue(connection)
         }
@@ -80,6 +84,7 @@ extension Worker where Backend: ~Copyable {
     private mutating func retire(_ connection: UnsafeMutablePointer<Connection>) {
         guard connection.pointee.state != .retiring else { return }
         dropQueue(connection, connection.pointee.state == .abandoned ? .noPeer : .portRemoved)
+        dropReceived(of: connection)
         connection.pointee.state = .retiring
         retiring.append(connection)
     }

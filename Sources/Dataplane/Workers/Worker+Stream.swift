@@ -61,6 +61,7 @@ extension Worker where Backend: ~Copyable {
         _ stream: UnsafeMutablePointer<StreamState>,
         _ connection: UnsafeMutablePointer<Connection>
     ) -> Arrival {
+        if stream.pointee.receiver.receiveInherited() { return .all }
         let (torn, stage) = stream.pointee.receiver.places()
         let count = backend.receiveStream(
             descriptor: connection.pointee.descriptor, torn, stage)
@@ -107,6 +108,26 @@ extension Worker where Backend: ~Copyable {
         counters.add(dropped: .oversize, 1)
     }
 
+    /// Counts the frames that were received whole and will not be forwarded, as the connection
+    /// leaves.
+    mutating func dropReceived(of connection: UnsafeMutablePointer<Connection>) {
+        guard let stream = connection.pointee.stream else { return }
+        let counters = connection.pointee.counters
+        while true {
+            stream.pointee.receiver.beginTurn()
+            switch stream.pointee.receiver.next() {
+            case .frame(_, let length):
+                counters.add(.receivedFrames)
+                counters.add(.receivedBytes, UInt64(truncatingIfNeeded: length))
+                counters.add(dropped: .portRemoved)
+            case .oversize(let length): countOversize(length, connection)
+            case .needsTurn: break
+            case .needsBytes: guard stream.pointee.receiver.receiveInherited() else { return }
+            case .broken: return
+            }
+        }
+    }
+
     /// Ends a connection whose peer has, or that nothing more can be received from.
     mutating func end(_ connection: UnsafeMutablePointer<Connection>, _ ending: PeerEnding) {
         if ending.isFault { connection.pointee.counters.add(.peerFaults, 1) }
@@ -115,18 +136,27 @@ extension Worker where Backend: ~Copyable {
 
     // MARK: Sending
 
-    /// Sends frames to a connection now, in order, up to the first refusal; the number taken, or
-    /// -errno when it is none.
+    /// Sends frames to a connection now, in order, up to the first refusal, and counts them.
+    /// - Returns: the number taken, or -errno when it is none.
     mutating func sendBatch(
         _ frames: UnsafeMutableBufferPointer<cshims_gather>,
         to connection: UnsafeMutablePointer<Connection>
     ) -> Int {
-        guard let stream = connection.pointee.stream else {
-            return backend.sendBatch(
-                descriptor: connection.pointee.descriptor,
-                transport: connection.pointee.transport, frames)
-        }
-        return send(frames, to: connection, stream)
+        if let stream = connection.pointee.stream { return send(frames, to: connection, stream) }
+        let result = backend.sendBatch(
+            descriptor: connection.pointee.descriptor, transport: connection.pointee.transport,
+            frames)
+        if result > 0 { count(frames[..<result], connection) }
+        return result
+    }
+
+    private func count(
+        _ frames: Slice<UnsafeMutableBufferPointer<cshims_gather>>,
+        _ connection: UnsafeMutablePointer<Connection>
+    ) {
+        var bytes: UInt64 = 0
+        for frame in frames { bytes &+= frame.head.length &+ frame.body.length }
+        countSent(frames.count, bytes: bytes, connection)
     }
 
     @inline(never)
@@ -139,10 +169,18 @@ extension Worker where Backend: ~Copyable {
         let result = backend.sendStream(
             descriptor: connection.pointee.descriptor, pieces)
         guard result >= 0 else { return result }
-        let taken = stream.pointee.sender.send(result, of: frames)
-        // It was cut off because the socket is full.
-        if stream.pointee.sender.hasRest { refused(connection, -EAGAIN) }
-        return taken > 0 || frames.isEmpty ? taken : -Int(EAGAIN)
+        let progress = stream.pointee.sender.send(result, of: frames)
+        let counters = connection.pointee.counters
+        counters.add(.sentFrames, UInt64(truncatingIfNeeded: progress.sentFrames))
+        counters.add(.sentBytes, UInt64(truncatingIfNeeded: progress.sentBytes))
+        connection.pointee.chargedBytes &+= Connection.charge(
+            ofFrames: progress.sentFrames, bytes: progress.sentBytes)
+        if stream.pointee.sender.hasRest {
+            // It was cut off because the socket is full.
+            connection.pointee.backoffNanoseconds = Connection.backoffMin
+            refused(connection, -EAGAIN)
+        }
+        return progress.taken > 0 || frames.isEmpty ? progress.taken : -Int(EAGAIN)
     }
 
     /// Sends what is left of a frame that was cut off, once its time has come.
@@ -151,13 +189,16 @@ extension Worker where Backend: ~Copyable {
             now >= connection.pointee.retryAt
         else { return }
         let none = UnsafeMutableBufferPointer(rebasing: connection.pointee.carefulFrames[..<0])
-        let result = sendBatch(none, to: connection)
-        guard result < 0 else { return }
-        if isFull(Int32(truncatingIfNeeded: result)) {
-            refused(connection, Int32(truncatingIfNeeded: result))
+        let result = Int32(truncatingIfNeeded: sendBatch(none, to: connection))
+        gaugeQueue(connection)
+        if result >= 0 {
+            guard !connection.pointee.hasRest else { return }
+            connection.pointee.retryAt = 0
+            connection.pointee.backoffNanoseconds = Connection.backoffMin
+        } else if isFull(result) {
+            refused(connection, result)
         } else {
-            // The frame counts as sent already.
-            reportPeerGone(connection, errno: Int32(truncatingIfNeeded: -result))
+            reportPeerGone(connection, errno: -result)
         }
     }
 }

@@ -193,7 +193,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         finishSends(takingArrivals: heldFrameCount < Self.heldFramesMax)
         giveBuffersBack()
 
-        if congested.count > 0, hold != .all { relieveCongested() }
+        if congested.count > 0 { relieveCongested() }
         if heldBack.count > 0 { easeSources() }
         if arming.count > 0 { armReceives() }
         if retiring.count > 0 { retireConnections() }

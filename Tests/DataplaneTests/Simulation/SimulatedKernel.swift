@@ -37,6 +37,8 @@ final class SimulatedKernel {
         var entersToRead = 0
         /// The ring is only asked whether there is something to read.
         var isDevice: Bool { peer.shape.transport.isPolled }
+        /// There are frames, or the end of all.
+        var hasArrivals: Bool { !peer.outbox.isEmpty || peer.hasClosed }
 
         init(peer: SimulatedPeer, buffers: borrowing BufferRing) {
             self.peer = peer
@@ -105,7 +107,7 @@ final class SimulatedKernel {
     var hasWork: Bool {
         if !completions.isEmpty || !requests.isEmpty || !late.isEmpty { return true }
         return slots.values.contains {
-            (($0.receive != nil || $0.entersToRead > 0) && !$0.peer.outbox.isEmpty)
+            (($0.receive != nil || $0.entersToRead > 0) && $0.hasArrivals)
                 || ($0.poll != nil && $0.peer.isWritable)
         }
     }
@@ -252,11 +254,14 @@ final class SimulatedKernel {
             completions.append(Completion(tag: tag, result: 4, flags: 0))
         }
         if slot.isDevice {
-            guard let tag = slot.receive, !slot.peer.outbox.isEmpty else { return }
+            guard let tag = slot.receive, slot.hasArrivals else { return }
             return end(slot, tag, 1)
         }
         for _ in 0..<32 {
-            guard let tag = slot.receive, let bytes = slot.peer.outbox.first else { return }
+            guard let tag = slot.receive else { return }
+            guard let bytes = slot.peer.outbox.first else {
+                return slot.peer.hasClosed ? end(slot, tag, 0) : ()
+            }
             if bytes.isEmpty {
                 slot.peer.outbox.removeFirst()
                 end(slot, tag, 0)

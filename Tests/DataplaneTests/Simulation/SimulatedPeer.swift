@@ -15,17 +15,11 @@ struct PortShape {
     var mtu: Int?
     /// The peer waits while its frames do.
     var pauses = false
-    /// Frames travel in a stream.
-    var framing: StreamFraming?
+    /// How frames travel that have no virtio header.
+    var socket = TransportKind.unixgram
 
     /// Frames with a virtio header are a TAP device's.
-    var transport: TransportKind {
-        switch framing {
-        case .bigEndian32: .stream
-        case .littleEndian16: .vpnkit
-        case nil: offload.hasHeader ? .tap : .unixgram
-        }
-    }
+    var transport: TransportKind { offload.hasHeader ? .tap : socket }
     /// Bytes before each frame.
     var prefix: Int { offload.hasHeader ? VirtioNetHeader.length : 0 }
 }
@@ -51,6 +45,8 @@ class SimulatedPeer {
     var mood = Mood.reading
     /// Frames that the peer's queue holds while the peer does not read.
     private(set) var capacity: Int
+    /// The peer has closed its end; what it had sent before can still be read.
+    var hasClosed = false
     /// One send in so many is refused though there is room, as happens between a refusal and the
     /// next; 0: none.
     var whim: UInt64 = 0
@@ -75,12 +71,14 @@ class SimulatedPeer {
         self.capacity = capacity
         generator = SeededGenerator(seed: seed &* 31 &+ UInt64(port.rawValue))
         stream = SimulatedStream(
-            shape.framing ?? .bigEndian32, seed: seed &* 37 &+ UInt64(port.rawValue))
+            shape.transport.framing ?? .bigEndian32, lengthMax: shape.frameLengthMax,
+            seed: seed &* 37 &+ UInt64(port.rawValue))
     }
 
     /// Whether poll(2) would report room: as the kernel does, when a quarter is taken at most.
     var isWritable: Bool {
-        switch mood {
+        if hasClosed { return true }
+        return switch mood {
         case .failing(let errno): errno != EAGAIN
         case .reading: true
         case .stuck: queued <= capacity / 4
@@ -98,6 +96,7 @@ class SimulatedPeer {
 
     /// Takes a frame, with what stands before it, as the kernel would: 0 or -errno.
     func offer(_ bytes: [UInt8]) -> Int32 {
+        if hasClosed { return -EPIPE }
         if case .failing(let errno) = mood { return -errno }
         readSlowly()
         if mood == .stuck, queued >= capacity { return -EAGAIN }

@@ -8,33 +8,46 @@ import Support
 
 final class SimulatedStream {
     private let framing: StreamFraming
+    /// Bytes of the longest frame that the switch takes.
+    private let lengthMax: Int
     private var generator: SeededGenerator
 
     /// Bytes of the first frame of the peer's outbox that were given already.
     private var givenBytes = 0
     /// Frames of the outbox that the switch was given whole.
     private(set) var givenFrames = 0
-    /// The peer has said something that is no frame.
-    private(set) var isBroken = false
+    /// What was given on this connection.
+    private var given: [UInt8] = []
+    /// Frames that the switch was given whole, or is to pass over, on former connections.
+    private var formerCount = 0
     /// The peer gives no more than this many bytes at once; 0: as it pleases.
     var pieceMax = 0
 
     /// What came of a frame that was not taken whole.
     private var partial: [UInt8] = []
-    /// Frames that the switch has sent in part only, and their bytes.
-    private(set) var cutFrames = 0
-    private(set) var cutBytes = 0
 
-    init(_ framing: StreamFraming, seed: UInt64) {
+    init(_ framing: StreamFraming, lengthMax: Int, seed: UInt64) {
         self.framing = framing
+        self.lengthMax = lengthMax
         generator = SeededGenerator(seed: seed)
     }
 
     /// Begins anew, as after a new connection: what was half given is given again.
     func reset() {
+        formerCount += frameCount(of: given)
+        given = []
         givenBytes = 0
-        isBroken = false
         partial = []
+    }
+
+    /// Frames that the switch has to count as received, once it has looked at all that it was
+    /// given.
+    var countedFrames: Int { formerCount + frameCount(of: given) }
+
+    /// How many frames there are in a stream before it ends or makes no sense: whole ones, and
+    /// those too long for the port from their length on.
+    func frameCount(of bytes: [UInt8]) -> Int {
+        NaiveReading(bytes, framing, lengthMax: lengthMax).items.count
     }
 
     private func prefix(of length: Int) -> [UInt8] {
@@ -44,6 +57,8 @@ final class SimulatedStream {
     // MARK: To the switch
 
     func give(_ first: cshims_slice, _ second: cshims_slice, from peer: SimulatedPeer) -> Int {
+        // It may close amid a frame, too.
+        if peer.hasClosed, Bool.random(using: &generator) { return 0 }
         let asked = Int(first.length + second.length)
         let least = pieceMax > 0 ? min(asked, pieceMax) : asked
         let room =
@@ -58,10 +73,10 @@ final class SimulatedStream {
             guard givenBytes == whole.count else { break }
             givenBytes = 0
             givenFrames += 1
-            isBroken = isBroken || frame.isEmpty
             peer.outbox.removeFirst()
         }
-        guard !bytes.isEmpty else { return -Int(EAGAIN) }
+        guard !bytes.isEmpty else { return peer.hasClosed ? 0 : -Int(EAGAIN) }
+        given += bytes
         for (index, byte) in bytes.enumerated() {
             let isFirst = index < Int(first.length)
             let place = isFirst ? first.address : second.address
@@ -91,11 +106,7 @@ final class SimulatedStream {
                 let taken = offered - bytes.count + cut(bytes, missing, result)
                 return taken > 0 ? taken : Int(result)
             }
-            if !partial.isEmpty {
-                cutFrames -= 1
-                cutBytes -= length - framing.prefixLength
-                partial = []
-            }
+            partial = []
             bytes = bytes.dropFirst(missing)
         }
         return offered
@@ -105,10 +116,6 @@ final class SimulatedStream {
     private func cut(_ bytes: ArraySlice<UInt8>, _ missing: Int, _ result: Int32) -> Int {
         guard result == -EAGAIN, missing > 1, Bool.random(using: &generator) else { return 0 }
         let count = Int.random(in: 1..<missing, using: &generator)
-        if partial.isEmpty {
-            cutFrames += 1
-            cutBytes += missing - framing.prefixLength
-        }
         partial += bytes.prefix(count)
         return count
     }

@@ -6,15 +6,22 @@ import Testing
 
 /// A sender whose socket takes as many bytes as the test says.
 @Suite struct StreamSenderTests {
-    /// Sends `frames` through a socket that takes `room` bytes of each call, and returns the bytes
-    /// that came out.
+    /// Sends `frames` through a socket that takes `room` bytes of each call, from sender to sender
+    /// where `isSucceeded` says so, and returns the bytes that came out and how many frames that
+    /// was.
     private static func sent(
-        _ frames: [[UInt8]], _ framing: StreamFraming, headLength: Int, room: () -> Int
-    ) -> [UInt8] {
+        _ frames: [[UInt8]], _ framing: StreamFraming, headLength: Int, room: () -> Int,
+        isSucceeded: () -> Bool = { false }
+    ) -> (bytes: [UInt8], progress: StreamProgress) {
         var sender = StreamSender(framing: framing, frameLengthMax: 2000)
         var output: [UInt8] = []
+        var total = StreamProgress()
         var waiting = frames
         while !waiting.isEmpty || sender.hasRest {
+            if isSucceeded() {
+                let unsent = sender.unsent
+                sender = StreamSender(framing: framing, frameLengthMax: 300, unsent: unsent)
+            }
             let batch = waiting.prefix(8)
             let memory = batch.map { frame in
                 let copy = UnsafeMutableRawBufferPointer.allocate(
@@ -39,12 +46,18 @@ import Testing
                 }
                 let count = min(room(), all.count)
                 output += all[..<count]
-                waiting.removeFirst(sender.send(count, of: gathers))
+                let progress = sender.send(count, of: gathers)
+                waiting.removeFirst(progress.taken)
+                total.taken += progress.taken
+                total.sentFrames += progress.sentFrames
+                total.sentBytes += progress.sentBytes
+                // All that is taken but one that was cut off is sent.
+                #expect(total.taken == total.sentFrames + (sender.hasRest ? 1 : 0))
                 // What was not taken may be gone by the next call.
                 for bytes in memory { bytes.initializeMemory(as: UInt8.self, repeating: 0xEE) }
             }
         }
-        return output
+        return (output, total)
     }
 
     private static func framed(_ frames: [[UInt8]], _ framing: StreamFraming) -> [UInt8] {
@@ -67,10 +80,45 @@ import Testing
             }
         }
         let most = [1, 7, 400, 4000].randomElement(using: &generator) ?? 1
-        let output = Self.sent(
+        let (output, progress) = Self.sent(
             frames, framing, headLength: Int.random(in: 0...60, using: &generator)
         ) { Int.random(in: 1...most, using: &generator) }
         #expect(output == Self.framed(frames, framing), "seed \(seed)")
+        #expect(progress.sentFrames == frames.count, "seed \(seed)")
+        #expect(progress.sentBytes == frames.reduce(0) { $0 + $1.count }, "seed \(seed)")
+    }
+
+    @Test(arguments: Seeds.list(40))
+    func `a stream that goes from hand to hand is the same to the peer`(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let framing: StreamFraming =
+            Bool.random(using: &generator) ? .bigEndian32 : .littleEndian16
+        let frames = (0..<40).map { _ in
+            (0..<Int.random(in: 1...300, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
+        }
+        let most = [1, 7, 400].randomElement(using: &generator) ?? 1
+        var dice = SeededGenerator(seed: seed &+ 1000)
+        let (output, progress) = Self.sent(
+            frames, framing, headLength: 10,
+            room: { Int.random(in: 1...most, using: &generator) },
+            isSucceeded: { Int.random(in: 0..<3, using: &dice) == 0 })
+        #expect(output == Self.framed(frames, framing), "seed \(seed)")
+        #expect(progress.sentFrames == frames.count, "seed \(seed)")
+    }
+
+    @Test func `an unsent end of any length goes first`() {
+        let unsent = Array(repeating: UInt8(9), count: 5000)
+        var sender = StreamSender(framing: .bigEndian32, frameLengthMax: 100, unsent: unsent)
+        #expect(sender.hasRest && sender.unsent == unsent)
+        let none = UnsafeMutableBufferPointer<cshims_gather>(start: nil, count: 0)
+        #expect(sender.gather(none).reduce(0) { $0 + Int($1.length) } == 5000)
+        #expect(sender.send(4999, of: none) == StreamProgress())
+        #expect(sender.unsent == [9])
+        let end = sender.send(1, of: none)
+        #expect(end == StreamProgress(taken: 0, sentFrames: 1, sentBytes: 5000))
+        #expect(!sender.hasRest && sender.unsent.isEmpty)
     }
 
     @Test func `every length is written as the peer reads it`() {
