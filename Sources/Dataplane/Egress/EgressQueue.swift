@@ -178,18 +178,19 @@ struct EgressQueue: ~Copyable {
     /// - Parameters:
     ///   - count: frames at most, 1 or more.
     ///   - room: bytes that the socket takes, as it charges them; one frame is chosen in any case.
+    ///   - overhead: bytes that it charges beside each frame.
     /// - Returns: how many there are; those that were chosen before are among them.
     mutating func choose(
-        _ count: Int, room: Int, into frames: UnsafeMutableBufferPointer<cshims_gather>,
-        now: UInt64
+        _ count: Int, room: Int, overhead: Int = Connection.datagramOverhead,
+        into frames: UnsafeMutableBufferPointer<cshims_gather>, now: UInt64
     ) -> Int {
         var left = chosenCount == 0 ? max(1, room) : room
-        for position in 0..<chosenCount { left &-= charge(of: chosen[position]) }
+        for position in 0..<chosenCount { left &-= charge(of: chosen[position], overhead) }
         while left > 0, chosenCount < min(count, Self.batchMax), let offset = next(now) {
             ring.header(offset).pointee.state = .chosen
             chosen[chosenCount] = offset
             chosenCount &+= 1
-            left &-= charge(of: offset)
+            left &-= charge(of: offset, overhead)
         }
         let count = min(chosenCount, frames.count)
         for position in 0..<count {
@@ -200,8 +201,9 @@ struct EgressQueue: ~Copyable {
         return count
     }
 
-    private func charge(of offset: UInt32) -> Int {
-        Connection.charge(ofFrame: Int(ring.header(offset).pointee.length))
+    private func charge(of offset: UInt32, _ overhead: Int) -> Int {
+        Connection.charge(
+            ofFrames: 1, bytes: Int(ring.header(offset).pointee.length), overhead: overhead)
     }
 
     /// Takes out the frame whose turn it is.

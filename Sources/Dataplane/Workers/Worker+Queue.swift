@@ -177,7 +177,8 @@ extension Worker where Backend: ~Copyable {
     private mutating func drainBatch(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
         let frames = connection.pointee.carefulFrames
         let count = connection.pointee.queue.choose(
-            connection.pointee.batchLimit, room: roomInSocket(connection), into: frames, now: now)
+            connection.pointee.batchLimit, room: roomInSocket(connection),
+            overhead: connection.pointee.frameOverhead, into: frames, now: now)
         defer { gaugeQueue(connection) }
         // CoDel may have dropped all that was there.
         guard count > 0 else { return true }
@@ -197,8 +198,11 @@ extension Worker where Backend: ~Copyable {
             countFailure(Int32(result), connection)
             return true
         }
-        connection.pointee.batchLimit =
-            result == count ? min(2 * count, EgressQueue.batchMax) : max(1, result)
+        // A stream takes as much as there is room for, whatever is offered.
+        if connection.pointee.stream == nil {
+            connection.pointee.batchLimit =
+                result == count ? min(2 * count, EgressQueue.batchMax) : max(1, result)
+        }
         return result == count && !isCutOff
     }
 

@@ -173,8 +173,7 @@ extension Worker where Backend: ~Copyable {
         let counters = connection.pointee.counters
         counters.add(.sentFrames, UInt64(truncatingIfNeeded: progress.sentFrames))
         counters.add(.sentBytes, UInt64(truncatingIfNeeded: progress.sentBytes))
-        connection.pointee.chargedBytes &+= Connection.charge(
-            ofFrames: progress.sentFrames, bytes: progress.sentBytes)
+        connection.pointee.chargedBytes &+= Connection.charge(ofStream: result)
         if stream.pointee.sender.hasRest {
             // It was cut off because the socket is full.
             connection.pointee.backoffNanoseconds = Connection.backoffMin
