@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -238,6 +239,13 @@ int cshims_socket_send_to(
         socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
         (const struct sockaddr *)address->bytes, size);
     return sent < 0 ? -errno : 0;
+}
+
+bool cshims_socket_has_ended(int socket) {
+    struct pollfd state = {.fd = socket, .events = POLLRDHUP};
+    if (poll(&state, 1, 0) <= 0) return false;
+    int bytes = 0;
+    return ioctl(socket, SIOCINQ, &bytes) == 0 && bytes == 0;
 }
 
 int cshims_socket_outstanding(int socket) {

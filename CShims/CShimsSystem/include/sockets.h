@@ -122,6 +122,10 @@ ssize_t cshims_stream_send(int socket, const struct cshims_slice *pieces, uint32
 int cshims_socket_send_to(
     int socket, const void *bytes, size_t length, const struct cshims_unix_address *address);
 
+/// Whether the peer of a connected socket has closed its end, or its half, and nothing is left to
+/// read. False where that cannot be told.
+bool cshims_socket_has_ended(int socket);
+
 /// Bytes charged to the socket for datagrams that its peer has not read (SIOCOUTQ).
 int cshims_socket_outstanding(int socket);
 

@@ -126,6 +126,8 @@ struct RingBackend: ~Copyable, WorkerBackend {
         cshims_stream_receive(descriptor, first, second)
     }
 
+    func hasEnded(descriptor: Int32) -> Bool { cshims_socket_has_ended(descriptor) }
+
     func sendStream(descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>) -> Int {
         cshims_stream_send(descriptor, pieces.baseAddress, UInt32(pieces.count))
     }

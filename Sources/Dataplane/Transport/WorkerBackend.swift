@@ -52,6 +52,9 @@ public protocol WorkerBackend: ~Copyable {
     mutating func receiveStream(
         descriptor: Int32, _ first: cshims_slice, _ second: cshims_slice
     ) -> Int
+    /// Whether a peer has closed its end and nothing more can be read from it: a packet of no bytes
+    /// reads like that.
+    mutating func hasEnded(descriptor: Int32) -> Bool
     /// Bytes that wait in a socket for its peer, as the kernel charges them.
     mutating func outstanding(descriptor: Int32) -> Int
     /// Bounds the bytes that may wait in a socket (SO_SNDBUF as getsockopt tells it).

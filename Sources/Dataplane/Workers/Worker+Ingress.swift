@@ -79,11 +79,14 @@ extension Worker where Backend: ~Copyable {
         _ result: Int32, _ connection: UnsafeMutablePointer<Connection>
     ) {
         switch -result {
-        case 0 where connection.pointee.transport.hasEnd: end(connection, .closed)
+        case 0
+        where connection.pointee.transport.hasEnd
+            && backend.hasEnded(descriptor: connection.pointee.descriptor):
+            end(connection, .closed)
         case ECONNRESET where connection.pointee.transport.hasEnd:
             reportPeerGone(connection, errno: -result)
         case 0:
-            // An empty datagram: the only receive that ends well without a buffer.
+            // An empty datagram or packet: the only receive that ends well without a buffer.
             connection.pointee.counters.add(.receivedFrames, 1)
             connection.pointee.counters.add(dropped: .runt, 1)
         case ENOBUFS, ENOMEM, ECANCELED, EINTR, EAGAIN, ECONNRESET: break

@@ -75,6 +75,8 @@ struct CountingBackend: ~Copyable, WorkerBackend {
         ring.receiveStream(descriptor: descriptor, first, second)
     }
 
+    mutating func hasEnded(descriptor: Int32) -> Bool { ring.hasEnded(descriptor: descriptor) }
+
     mutating func sendStream(
         descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>
     ) -> Int {

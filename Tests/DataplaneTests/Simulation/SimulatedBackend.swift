@@ -69,6 +69,11 @@ struct SimulatedBackend: WorkerBackend {
         return kernel.readStream(peer, first, second)
     }
 
+    func hasEnded(descriptor: Int32) -> Bool {
+        guard let peer = peers(descriptor) else { return true }
+        return peer.hasClosed && peer.outbox.isEmpty
+    }
+
     func sendStream(descriptor: Int32, _ pieces: UnsafeBufferPointer<cshims_slice>) -> Int {
         guard let peer = peers(descriptor) else { return -Int(EBADF) }
         return peer.stream.take(pieces, for: peer)

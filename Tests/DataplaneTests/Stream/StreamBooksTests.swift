@@ -108,4 +108,27 @@ struct StreamBooksTests {
         try fixture.expectBalance()
         try fixture.stop()
     }
+
+    @Test func `a packet of no bytes is a runt and not the end`() throws {
+        let fixture = try Fixture(ports: 2)
+        try fixture.attach(0, transport: .seqpacket)
+        try fixture.attach(1)
+        let frame = Fixture.frame(from: 0, to: 1)
+        for _ in 0..<3 {
+            #expect(fixture.send([], from: 0))
+            #expect(fixture.send(frame, from: 0))
+            #expect(fixture.receive(1) == frame)
+        }
+        #expect(fixture.plane.counters.snapshot(port: PortID(index: 0))[dropped: .runt] == 3)
+        #expect(!fixture.events.contains { $0.kind == .peerGone })
+        #expect(fixture.send([], from: 0))
+        #expect(fixture.send(frame, from: 0))
+        fixture.hangUp(0)
+        try fixture.wait("the end is seen") {
+            fixture.events.contains { $0.kind == .peerGone && $0.ending == .closed }
+        }
+        #expect(fixture.receive(1) == frame)
+        try fixture.expectBalance()
+        try fixture.stop()
+    }
 }
