@@ -2,7 +2,11 @@
 //
 // Theory of operation. A batch of frames leaves in one call, each behind its length:
 //
-//     pieces   [ rest ] [ L | head | body ] [ L | head | body ] ...
+//     pieces   [ rest ] [ L | frame | L | frame ... ] [ L ] [ head ] [ body ] [ L | frame ...
+//
+// Short frames are copied behind their lengths, one behind the other: the kernel takes longer to
+// walk over two pieces than it takes to copy what they hold, and so one piece stands for many
+// frames. Long ones are taken from where they lie.
 //
 // A socket that is nearly full takes a part of that. What it took whole is sent; the rest of a
 // frame that it took in part must come next, whatever happens, or the peer loses track. So the rest
@@ -30,10 +34,16 @@ struct StreamSender: ~Copyable {
     /// switch used a sixth more CPU a frame).
     static var batchMax: Int { 340 }
 
+    /// Bytes of the longest frame that is copied behind its length.
+    private static var copiedLengthMax: Int { 256 }
+    /// Bytes that a length is written to, whatever its form.
+    private static var prefixRoom: Int { 4 }
+
     private let framing: StreamFraming
-    private let prefixes: UnsafeMutablePointer<UInt32>
     private let pieces: UnsafeMutableBufferPointer<cshims_slice>
     private var pieceCount = 0
+    /// Lengths, and short frames behind theirs.
+    private let copies: UnsafeMutableRawPointer
 
     private let rest: UnsafeMutableRawPointer
     private let restCapacity: Int
@@ -47,8 +57,9 @@ struct StreamSender: ~Copyable {
     ///   - unsent: the end of a frame whose beginning a predecessor has sent.
     init(framing: StreamFraming, frameLengthMax: Int, unsent: [UInt8] = []) {
         self.framing = framing
-        prefixes = .allocate(capacity: Self.batchMax)
         pieces = .allocate(capacity: 1 + 3 * Self.batchMax)
+        copies = .allocate(
+            byteCount: Self.batchMax * (Self.copiedLengthMax + Self.prefixRoom), alignment: 16)
         restCapacity = max(framing.prefixLength + frameLengthMax, unsent.count)
         rest = .allocate(byteCount: restCapacity, alignment: 16)
         UnsafeMutableRawBufferPointer(start: rest, count: restCapacity).copyBytes(from: unsent)
@@ -58,7 +69,7 @@ struct StreamSender: ~Copyable {
     }
 
     deinit {
-        prefixes.deallocate()
+        copies.deallocate()
         pieces.deallocate()
         rest.deallocate()
     }
@@ -80,10 +91,20 @@ struct StreamSender: ~Copyable {
         precondition(frames.count <= Self.batchMax)
         pieceCount = 0
         if hasRest { add(rest + restStart, restEnd &- restStart) }
+        var end = 0
         for index in 0..<frames.count {
             let frame = frames[index]
-            prefixes[index] = framing.prefix(of: frame.length)
-            add(prefixes + index, framing.prefixLength)
+            let length = frame.length
+            let start = end
+            copies.storeBytes(of: framing.prefix(of: length), toByteOffset: end, as: UInt32.self)
+            end &+= framing.prefixLength
+            let isCopied = length <= Self.copiedLengthMax
+            if isCopied {
+                frame.copy(to: copies + end)
+                end &+= length
+            }
+            extend(to: copies + start, end &- start)
+            guard !isCopied else { continue }
             add(frame.head)
             add(frame.body)
         }
@@ -92,6 +113,18 @@ struct StreamSender: ~Copyable {
 
     private mutating func add(_ address: UnsafeRawPointer, _ length: Int) {
         add(cshims_slice(address: address, length: UInt64(truncatingIfNeeded: length)))
+    }
+
+    /// Adds a piece, or makes the last one longer where it follows that.
+    private mutating func extend(to address: UnsafeMutableRawPointer, _ length: Int) {
+        if pieceCount > 0 {
+            let last = pieces[pieceCount &- 1]
+            if let start = last.address, start + Int(truncatingIfNeeded: last.length) == address {
+                pieces[pieceCount &- 1].length &+= UInt64(truncatingIfNeeded: length)
+                return
+            }
+        }
+        add(address, length)
     }
 
     private mutating func add(_ piece: cshims_slice) {
@@ -118,7 +151,7 @@ struct StreamSender: ~Copyable {
             let frame = frames[progress.taken]
             let length = framing.prefixLength &+ frame.length
             if left < length {
-                keep(frame, prefix: prefixes + progress.taken, from: left)
+                keep(frame, from: left)
             } else {
                 progress.sentFrames &+= 1
                 progress.sentBytes &+= frame.length
@@ -131,12 +164,10 @@ struct StreamSender: ~Copyable {
     }
 
     /// Keeps what is left of a frame with its prefix behind the first `count` bytes.
-    private mutating func keep(
-        _ frame: cshims_gather, prefix: UnsafeRawPointer, from count: Int
-    ) {
+    private mutating func keep(_ frame: cshims_gather, from count: Int) {
         let length = framing.prefixLength &+ frame.length
         precondition(length <= restCapacity)
-        rest.copyMemory(from: prefix, byteCount: framing.prefixLength)
+        rest.storeBytes(of: framing.prefix(of: frame.length), as: UInt32.self)
         frame.copy(to: rest + framing.prefixLength)
         (restStart, restEnd) = (count, length)
         restFrameLength = frame.length
