@@ -93,6 +93,88 @@ extension EndToEnd {
             try await lan.stop()
         }
 
+        @Test(arguments: [SIGKILL, SIGUSR2])
+        func `streams outlive a restart; after kill -9 they find the same socket, packets stay`(
+            signal: Int32
+        ) async throws {
+            let ports = [("q", "stream"), ("u", "seqpacket"), ("s", "stream")].map {
+                SwitchProcess.port($0.0, $0.1)
+            }
+            let directory = try TemporaryDirectory()
+            let lan = try await SwitchProcess(
+                ports.joined(), in: directory, under: [Self.manager, directory.file("notify")])
+            var qemu = try lan.streamPeer("q", 1)
+            let (uml, other) = (
+                try lan.streamPeer("u", 2, .seqpacket), try lan.streamPeer("s", 3)
+            )
+            let before = try await lan.allAttached()
+            try await other.send(other.frame(to: TestFrame.broadcast))
+            _ = try await (qemu.receive(), uml.receive())
+            let frame = qemu.frame(to: uml.mac, number: 5, length: 600)
+            let bytes = qemu.encoded(frame)
+            try await qemu.send(raw: Array(bytes[..<100]))
+            if signal == SIGKILL {
+                Glibc.kill(before.pid, SIGKILL)
+                // The end of the connection tells the machine to connect again, and somebody is
+                // there at once.
+                try await qemu.waitForEnd()
+                qemu = try lan.streamPeer("q", 1)
+                try await other.waitForEnd()
+                try await qemu.send(frame)
+            } else {
+                lan.process.send(signal: signal)
+                try await qemu.send(raw: Array(bytes[100...]))
+            }
+            try await uml.receive(frame)
+            let after = try await lan.waitUntil("another answers", within: .seconds(10)) {
+                $0.pid != before.pid
+            }
+            #expect(try after.port("u").peer == before.port("u").peer)
+            #expect(try after.port("q").state == .attached)
+            try await lan.stop()
+        }
+
+        @Test func `machines of one path outlive kill -9, those that share a socket as well`()
+            async throws
+        {
+            let directory = try TemporaryDirectory()
+            let lan = try await SwitchProcess(
+                SwitchProcess.port(
+                    "vm-{n}", "unixgram", "count = 4\npath = \"vms.sock\"\nshared = true"),
+                in: directory, under: [Self.manager, directory.file("notify")])
+            func machine(_ number: Int) throws -> Peer {
+                try Peer(
+                    mac: SwitchProcess.mac(number), own: lan.socket("own-\(number).sock"),
+                    port: lan.socket("vms.sock"))
+            }
+            var peers = [try machine(1)]
+            var report = try await lan.allAttached(["vm-1"])
+            Glibc.kill(report.pid, SIGSTOP)
+            peers += [try machine(2), try machine(3)]
+            Glibc.kill(report.pid, SIGCONT)
+            report = try await lan.allAttached(["vm-2", "vm-3"])
+            for number in 4...5 {
+                let pid = report.pid
+                Glibc.kill(pid, SIGKILL)
+                report = try await lan.waitUntil("another answers", within: .seconds(10)) {
+                    $0.pid != pid
+                }
+                try await Peer.introduce(peers)
+                guard number == 4 else { break }
+                // The first of those that share a socket has gone before the next time.
+                peers.remove(at: 1).shutDown()
+                try await lan.waitUntil("its port is free", within: .seconds(10)) {
+                    $0.ports.prefix(3).count { $0.state == .attached } == 2
+                }
+                peers.append(try machine(number))
+                report = try await lan.waitUntil("another has it", within: .seconds(10)) {
+                    $0.ports.prefix(3).allSatisfy { $0.state == .attached }
+                }
+            }
+            #expect(report.ports[3].state == .listening)
+            try await lan.stop()
+        }
+
         @Test func `a peer that left while nobody was there is noticed`() async throws {
             let (lan, peers) = try await start()
             let pid = try await lan.status().pid

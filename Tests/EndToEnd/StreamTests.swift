@@ -11,25 +11,14 @@ extension EndToEnd {
     struct Streams {
         private static let uuid = "0f4ba5c3-0b0c-4b9e-8d23-3d1c3a2b5c11"
 
-        private static func port(_ name: String, _ type: String, _ keys: String = "") -> String {
-            "[[port]]\nname = \"\(name)\"\ntype = \"\(type)\"\n\(keys)\n"
-        }
-
-        private func peer(
-            _ lan: SwitchProcess, _ port: String, _ number: Int,
-            _ framing: StreamPeer.Framing = .stream
-        ) throws -> StreamPeer {
-            try StreamPeer(
-                framing, mac: SwitchProcess.mac(number), port: lan.socket(port + ".sock"))
-        }
-
         /// A switch with these ports and two machines that talk, "a" (1) and "b" (2).
         private func pair(
             _ more: String = "", _ keys: String = ""
         ) async throws -> (SwitchProcess, StreamPeer, StreamPeer) {
             let lan = try await SwitchProcess(
-                Self.port("a", "stream", keys) + Self.port("b", "stream", keys) + more)
-            let (a, b) = (try peer(lan, "a", 1), try peer(lan, "b", 2))
+                SwitchProcess.port("a", "stream", keys) + SwitchProcess.port("b", "stream", keys)
+                    + more)
+            let (a, b) = (try lan.streamPeer("a", 1), try lan.streamPeer("b", 2))
             try await lan.allAttached(["a", "b"])
             try await a.send(a.frame(to: TestFrame.broadcast))
             _ = try await b.receive()
@@ -56,11 +45,12 @@ extension EndToEnd {
         @Test(.timeLimit(.minutes(1)))
         func `each kind of client exchanges frames with each other`() async throws {
             let lan = try await SwitchProcess(
-                Self.port("qemu", "stream") + Self.port("uml", "seqpacket")
-                    + Self.port("hyperkit", "vpnkit") + Self.port("krun", "unixgram"))
-            let qemu = try peer(lan, "qemu", 1)
-            let uml = try peer(lan, "uml", 2, .seqpacket)
-            let hyperkit = try peer(lan, "hyperkit", 3, .vpnkit)
+                SwitchProcess.port("qemu", "stream") + SwitchProcess.port("uml", "seqpacket")
+                    + SwitchProcess.port("hyperkit", "vpnkit")
+                    + SwitchProcess.port("krun", "unixgram"))
+            let qemu = try lan.streamPeer("qemu", 1)
+            let uml = try lan.streamPeer("uml", 2, .seqpacket)
+            let hyperkit = try lan.streamPeer("hyperkit", 3, .vpnkit)
             let reply = try await hyperkit.shakeHands(uuid: Self.uuid)
             #expect(Array(reply[..<5]) == [1, 0xDC, 0x05, 0xEA, 0x05])
             #expect(reply[5] & 3 == 2, "a locally administered address")
@@ -91,7 +81,7 @@ extension EndToEnd {
             try await lan.waitUntil("hyperkit left", within: .seconds(5)) {
                 (try? $0.port("hyperkit").state) == .listening
             }
-            let again = try peer(lan, "hyperkit", 3, .vpnkit)
+            let again = try lan.streamPeer("hyperkit", 3, .vpnkit)
             #expect(try await again.shakeHands(uuid: Self.uuid) == reply)
             try await lan.expectExactBooks()
             try await lan.stop()
@@ -117,18 +107,19 @@ extension EndToEnd {
             async throws
         {
             let lan = try await SwitchProcess(
-                Self.port("vm-{n}", "stream", "count = 3\npath = \"vms.sock\"\nshared = true"))
-            var machines = try (1...3).map { try peer(lan, "vms", $0) }
+                SwitchProcess.port(
+                    "vm-{n}", "stream", "count = 3\npath = \"vms.sock\"\nshared = true"))
+            var machines = try (1...3).map { try lan.streamPeer("vms", $0) }
             try await lan.allAttached()
             // All ports are taken.
-            let fourth = try peer(lan, "vms", 4)
+            let fourth = try lan.streamPeer("vms", 4)
             try await fourth.waitForEnd()
 
             machines[1].shutDown()
             try await lan.waitUntil("vm-2 is free", within: .seconds(5)) {
                 (try? $0.port("vm-2").state) == .listening
             }
-            machines[1] = try peer(lan, "vms", 5)
+            machines[1] = try lan.streamPeer("vms", 5)
             try await lan.allAttached()
             try await machines[0].send(machines[0].frame(to: TestFrame.broadcast))
             for machine in machines[1...] { _ = try await machine.receive(from: machines[0].mac) }
@@ -156,8 +147,9 @@ extension EndToEnd {
         ) async throws {
             let type = framing == .stream ? "stream" : "seqpacket"
             let lan = try await SwitchProcess(
-                Self.port("a", "stream") + Self.port("up", type, "connect = \"up.sock\""))
-            let a = try peer(lan, "a", 1)
+                SwitchProcess.port("a", "stream")
+                    + SwitchProcess.port("up", type, "connect = \"up.sock\""))
+            let a = try lan.streamPeer("a", 1)
             #expect(try await lan.port("up").state == .connecting)
             for _ in 0..<2 {
                 let up = try await StreamPeer.accepting(
@@ -181,13 +173,15 @@ extension EndToEnd {
         {
             let far = try TemporaryDirectory()
             let near = try await SwitchProcess(
-                Self.port("a", "stream")
-                    + Self.port("uplink", "unixgram", "connect = \"\(far.file("down.sock"))\""))
-            let a = try peer(near, "a", 1)
-            let configuration = Self.port("b", "stream") + Self.port("down", "unixgram")
+                SwitchProcess.port("a", "stream")
+                    + SwitchProcess.port(
+                        "uplink", "unixgram", "connect = \"\(far.file("down.sock"))\""))
+            let a = try near.streamPeer("a", 1)
+            let configuration =
+                SwitchProcess.port("b", "stream") + SwitchProcess.port("down", "unixgram")
             for _ in 0..<2 {
                 let lan = try await SwitchProcess(configuration, in: far)
-                let b = try peer(lan, "b", 2)
+                let b = try lan.streamPeer("b", 2)
                 try await lan.allAttached()
                 try await near.allAttached()
                 let (ping, pong) = (a.frame(to: TestFrame.broadcast), b.frame(to: a.mac))
@@ -208,7 +202,7 @@ extension EndToEnd {
         func `a machine that breaks the stream loses its connection alone, with the reason`()
             async throws
         {
-            let (lan, a, b) = try await pair(Self.port("bad", "stream"))
+            let (lan, a, b) = try await pair(SwitchProcess.port("bad", "stream"))
             let acts: [(bytes: [UInt8], reason: String)] = [
                 ([0xFF, 0xFF, 0xFF, 0xFF, 1, 2], "desynchronised"),
                 ([0, 0, 0, 0], "no bytes"),
@@ -216,7 +210,7 @@ extension EndToEnd {
                 ([0, 0], "amid a frame"),
             ]
             for (index, act) in acts.enumerated() {
-                let bad = try peer(lan, "bad", 66)
+                let bad = try lan.streamPeer("bad", 66)
                 try await lan.allAttached(["bad"])
                 try await bad.send(raw: act.bytes)
                 if act.reason == "amid a frame" { bad.shutDown() }
@@ -237,11 +231,11 @@ extension EndToEnd {
         @Test(.timeLimit(.minutes(1)))
         func `slow, silent and chattering machines disturb nobody`() async throws {
             let (lan, a, b) = try await pair(
-                Self.port("slow", "stream") + Self.port("deaf", "stream")
-                    + Self.port("tiny", "stream"))
-            let slow = try peer(lan, "slow", 66)
-            let deaf = try peer(lan, "deaf", 67)
-            let tiny = try peer(lan, "tiny", 68)
+                SwitchProcess.port("slow", "stream") + SwitchProcess.port("deaf", "stream")
+                    + SwitchProcess.port("tiny", "stream"))
+            let slow = try lan.streamPeer("slow", 66)
+            let deaf = try lan.streamPeer("deaf", 67)
+            let tiny = try lan.streamPeer("tiny", 68)
             try await lan.allAttached()
             try await deaf.send(deaf.frame(to: TestFrame.broadcast))
             // One that begins a frame and never ends it.
@@ -276,10 +270,11 @@ extension EndToEnd {
         func `users that are not allowed, and clients that do not greet, are refused`() async throws
         {
             let lan = try await SwitchProcess(
-                Self.port("vm", "stream", "allow_uids = [54321]") + Self.port("hk", "vpnkit"))
-            let vm = try peer(lan, "vm", 1)
+                SwitchProcess.port("vm", "stream", "allow_uids = [54321]")
+                    + SwitchProcess.port("hk", "vpnkit"))
+            let vm = try lan.streamPeer("vm", 1)
             try await vm.waitForEnd()
-            let hk = try peer(lan, "hk", 2, .vpnkit)
+            let hk = try lan.streamPeer("hk", 2, .vpnkit)
             try await hk.send(raw: Array(repeating: 7, count: 49))
             try await hk.waitForEnd()
             let report = try await lan.status()

@@ -22,7 +22,7 @@ extension EndToEnd {
             for step in sys.argv[2:]:
                 body = {"version": 1, "operation": step.split(":")[0]}
                 if step.startswith("takeover:") or step == "takeover":
-                    body["state_version"] = int((step + ":1").split(":")[1])
+                    body["state_version"] = int((step + ":2").split(":")[1])
                     body["program"] = "9.9"
                 s.send(json.dumps(body).encode())
                 reply, control, _, _ = s.recvmsg(70000, socket.CMSG_SPACE(253 * 4))
@@ -80,9 +80,9 @@ extension EndToEnd {
 
         @Test func `another version of the state is refused before anything rests`() async throws {
             let (lan, peers) = try await twoPeers()
-            let successor = try play(lan, "takeover:2", "takeover_state")
-            let line = try await successor.line(containing: "step takeover:2", within: .seconds(5))
-            #expect(line.contains("reads version 2: it takes a restart"), "\(line)")
+            let successor = try play(lan, "takeover:1", "takeover_state")
+            let line = try await successor.line(containing: "step takeover:1", within: .seconds(5))
+            #expect(line.contains("reads version 1: it takes a restart"), "\(line)")
             let second = try await successor.line(containing: "takeover_state", within: .seconds(5))
             #expect(second.contains("there is no takeover of this connection"), "\(second)")
             successor.send(line: "end")

@@ -98,6 +98,20 @@ extension EndToEnd {
             try await next.stop()
         }
 
+        @Test func `more descriptors than a message carries go along in several`() async throws {
+            let names = (0..<140).map { "p\($0)" }
+            let lan = try await SwitchProcess(SwitchProcess.ports(names))
+            let peers = try names.indices.map { try lan.peer(names[$0], $0) }
+            try await lan.allAttached()
+            let next = try await SwitchProcess(takingOver: lan)
+            #expect(try await next.status().ports.allSatisfy { $0.state == .attached })
+            let frame = peers[0].frame(to: TestFrame.broadcast, number: 3)
+            try peers[0].send(frame)
+            for peer in peers[1...] { #expect(try await peer.receive() == frame) }
+            try await next.expectExactBooks()
+            try await next.stop()
+        }
+
         @Test func `the successor's configuration is applied, also what takes a restart else`()
             async throws
         {

@@ -17,7 +17,7 @@ final class DescriptorPort: PeerPort {
     let life: PortLife<PassedPeer>
     private(set) var settings: PortConfiguration.Passed
     /// Of the peer; the data plane reads and writes it until it has retired the port.
-    private(set) var descriptor: PassedDescriptor?
+    var descriptor: PassedDescriptor?
     private var watch: PeerWatch?
     /// The peer lives, and its descriptor may be given to another port.
     private var isKept = false
@@ -77,11 +77,8 @@ final class DescriptorPort: PeerPort {
         }
     }
 
-    /// Begins to attach a descriptor.
-    /// - Parameter complete: adds what a predecessor has left to what the data plane is told.
-    func begin(
-        _ passed: PassedDescriptor, from sender: HandoverPeer?,
-        _ complete: (inout ConnectionSettings) -> Void = { _ in }
+    private func begin(
+        _ passed: PassedDescriptor, from sender: HandoverPeer?
     ) throws(PortError) {
         guard !life.isClosing else { throw .refused("the port is being closed") }
         switch life.stage {
@@ -89,6 +86,17 @@ final class DescriptorPort: PeerPort {
         case .attached(let peer, _): throw .refused("the port has a peer: \(peer.summary)")
         case .closed, .leaving, .paused, .failed: throw .refused("the port is being closed")
         }
+        let (peer, connection) = try examine(passed, from: sender)
+        settled = Gate()
+        try life.attach(peer, connection)
+        descriptor = passed
+        beginWatching(peer)
+    }
+
+    /// Finds out what a descriptor is, and makes it what the port can use.
+    func examine(
+        _ passed: PassedDescriptor, from sender: HandoverPeer?
+    ) throws(PortError) -> (peer: PassedPeer, connection: ConnectionSettings) {
         guard let kind = DescriptorKind.of(settings.type) else {
             throw .refused("no descriptor can be passed to a \(settings.type.rawValue) port")
         }
@@ -100,11 +108,12 @@ final class DescriptorPort: PeerPort {
         }
         var connection = life.connection(kind.transport, passed.number)
         connection.mtu = settings.mtu ?? connection.mtu
-        complete(&connection)
-        settled = Gate()
-        try life.attach(peer, connection)
-        descriptor = passed
-        if isWatched { watch = PeerWatch(peer.process) { [weak self] in self?.askPeer() } }
+        return (peer, connection)
+    }
+
+    func beginWatching(_ peer: PassedPeer) {
+        guard isWatched else { return }
+        watch = PeerWatch(peer.process) { [weak self] in self?.askPeer() }
     }
 
     /// Makes a descriptor what the data plane needs it to be.

@@ -23,11 +23,13 @@ protocol ManagedPort: AnyObject, Sendable {
     func resume()
     /// Adds what a successor needs to know to the port's state, and what it needs to have.
     func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor])
+    /// Takes over sockets that other ports may need as well; before any port is restored.
+    func adoptSockets(_ state: SwitchState.PortState, _ descriptors: inout StateDescriptors)
     /// Takes over what a predecessor has left, in place of `open`; what cannot be used is as if it
     /// had failed, and is mended when the port is tended.
-    func restore(
-        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
-        waiting: [WaitingFrame])
+    func restore(_ estate: PortEstate, _ descriptors: inout StateDescriptors)
+    /// Whether a peer is attached, or the device is up.
+    var isServing: Bool { get }
     /// Whether a peer or device is just coming to the data plane, or leaving it.
     var isInTransit: Bool { get }
     /// Lets go of everything; returns when the data plane has let go too. May be called again
@@ -37,6 +39,10 @@ protocol ManagedPort: AnyObject, Sendable {
     func describe(into status: inout PortStatus)
     /// Sentences about limits of this machine that hold the port back, each with its remedy.
     var warnings: [String] { get }
+}
+
+extension ManagedPort {
+    func adoptSockets(_ state: SwitchState.PortState, _ descriptors: inout StateDescriptors) {}
 }
 
 /// A descriptor of a port that a successor needs, borrowed.

@@ -13,9 +13,7 @@ internal import SwitchCore
 
 /// A port whose peers come and go.
 @ControlActor
-protocol PeerPort: ManagedPort {
-    associatedtype Peer: PortPeer
-
+protocol PeerPort: HeritablePort {
     var life: PortLife<Peer> { get }
     /// Where peers find the port; nil: nowhere.
     var path: String? { get }
@@ -119,15 +117,6 @@ extension PeerPort {
         await release()
         life.stage = .closed
         life.closed.open()
-    }
-
-    // MARK: Takeover
-
-    func suspend() { life.isSuspended = true }
-    func resume() { life.isSuspended = false }
-
-    var isInTransit: Bool {
-        if case .leaving = life.stage { true } else { life.isInherited }
     }
 
     // MARK: Reports

@@ -30,12 +30,14 @@ internal import SwitchCore
 final class SharedUnixgramPath {
     let path: String
     private(set) var access: SocketAccess
-    private var listener: UnixgramListener?
+    private(set) var listener: UnixgramListener?
     private var readable: ReadSource?
     private var ports: [SharedUnixgramPort] = []
     private var relays: [RelayedSocket] = []
     private var search: Timer?
     private var failure: String?
+    /// Nobody is taken.
+    private var isSuspended = false
     /// Refusals told since somebody was attached.
     private var reported: Set<HandshakeRefusal> = []
     private static let reportedMax = 16
@@ -46,7 +48,7 @@ final class SharedUnixgramPath {
 
     /// A socket with a relay; open until the relay has ended.
     @ControlActor
-    private final class RelayedSocket {
+    final class RelayedSocket {
         let listener: UnixgramListener
         var relay: UnixgramRelay?
         init(_ listener: UnixgramListener) { self.listener = listener }
@@ -68,6 +70,35 @@ final class SharedUnixgramPath {
         }
         ports.append(port)
         watch()
+    }
+
+    /// Adds a port that goes on with what a predecessor had.
+    func rejoin(_ port: SharedUnixgramPort) {
+        ports.append(port)
+        watch()
+    }
+
+    /// Takes over the listening socket of a predecessor.
+    func adopt(_ listener: UnixgramListener) { self.listener = listener }
+
+    /// Whether a port has been here longer than the others.
+    func isFirst(_ port: SharedUnixgramPort) -> Bool { ports.first === port }
+
+    /// Takes nobody, and carries nothing, until `resume`.
+    func suspend() {
+        isSuspended = true
+        search?.cancel()
+        readable?.suspend()
+        for socket in relays { socket.relay?.suspend() }
+    }
+
+    /// Goes on after `suspend`.
+    func resume() {
+        guard isSuspended else { return }
+        isSuspended = false
+        readable?.resume()
+        for socket in relays { socket.relay?.resume() }
+        lookLater()
     }
 
     /// Takes a port away; after the last one the socket is closed when this returns.
@@ -101,7 +132,7 @@ final class SharedUnixgramPath {
     /// Mends what failed, looks for what was missed; once for all ports.
     func tend(by port: SharedUnixgramPort) {
         guard ports.first === port else { return }
-        if listener?.isReachable == false, freePort != nil {
+        if listener?.isReachable != true, freePort != nil {
             ports.first?.life.note(
                 "somebody removed the socket \(path): making it anew", .warning)
             succeed(at: nil)
@@ -115,7 +146,7 @@ final class SharedUnixgramPath {
     private var freePort: SharedUnixgramPort? { ports.first { $0.isFree } }
 
     private func watch() {
-        guard readable == nil, let listener, freePort != nil else { return }
+        guard readable == nil, !isSuspended, let listener, freePort != nil else { return }
         readable = ReadSource(descriptor: listener.descriptor) { [weak self] in self?.accept() }
     }
 
@@ -134,6 +165,7 @@ final class SharedUnixgramPath {
     }
 
     private func accept() {
+        guard !isSuspended else { return }
         guard let listener, let first = freePort else { return unwatch() }
         guard let clients = listener.census() else {
             return fail("the kernel does not tell who is connected to \(path) (sock_diag)")
@@ -229,6 +261,26 @@ final class SharedUnixgramPath {
 
     private func relay(_ listener: UnixgramListener, _ clients: [UnixgramClient]) {
         guard !clients.isEmpty else { return listener.close() }
+        takeWaiting(of: makeRelay(on: listener), clients)
+    }
+
+    /// The relay of the socket with this file.
+    func relay(on file: FileIdentity) -> UnixgramRelay? {
+        relays.first { $0.listener.file == file }?.relay
+    }
+
+    /// Whether no port before it has its peer by the relay.
+    func isFirst(_ port: SharedUnixgramPort, of relay: UnixgramRelay) -> Bool {
+        ports.first { $0.isRelayed(by: relay) } === port
+    }
+
+    /// The socket of a relay.
+    func socket(of relay: UnixgramRelay) -> UnixgramListener? {
+        relays.first { $0.relay === relay }?.listener
+    }
+
+    @discardableResult
+    func makeRelay(on listener: UnixgramListener) -> RelayedSocket {
         let socket = RelayedSocket(listener)
         socket.relay = UnixgramRelay(
             listener.descriptor,
@@ -243,7 +295,7 @@ final class SharedUnixgramPath {
                 }
             })
         relays.append(socket)
-        takeWaiting(of: socket, clients)
+        return socket
     }
 
     /// Gives ports to clients of a relayed socket that have none yet.

@@ -9,7 +9,7 @@ internal import SwitchCore
 
 /// A `unixgram` port with `shared = true`.
 @ControlActor
-final class SharedUnixgramPort: PortOpenedAnew {
+final class SharedUnixgramPort: PeerPort {
     /// What the peer is reached by.
     enum Line {
         case own(UnixgramListener)
@@ -26,7 +26,7 @@ final class SharedUnixgramPort: PortOpenedAnew {
     let life: PortLife<UnixgramPeer>
     private(set) var settings: PortConfiguration.Unixgram
     let place: SharedUnixgramPath
-    private(set) var line: Line?
+    var line: Line?
     private var watch: PeerWatch?
 
     init(
@@ -45,6 +45,11 @@ final class SharedUnixgramPort: PortOpenedAnew {
         guard !life.isClosing else { throw .refused("the port is being closed") }
         life.stage = .waiting
         try place.join(self)
+    }
+
+    /// Whether the peer is behind this relay.
+    func isRelayed(by relay: UnixgramRelay) -> Bool {
+        if case .relayed(let own, _, _) = line { own === relay } else { false }
     }
 
     /// Whether a peer can be taken.
@@ -90,10 +95,12 @@ final class SharedUnixgramPort: PortOpenedAnew {
     }
 
     private func attach(_ peer: UnixgramPeer, _ line: Line, earlyFrames: [[UInt8]]) {
+        self.line = line
         do throws(PortError) {
             var connection = life.connection(.unixgram, line.descriptor)
             connection.earlyFrames = earlyFrames
-            try begin(peer, line, connection)
+            try life.attach(peer, connection)
+            beginWatching(peer)
         } catch {
             life.note(error.description, .warning)
             life.countUnserved(
@@ -102,11 +109,7 @@ final class SharedUnixgramPort: PortOpenedAnew {
         }
     }
 
-    func begin(
-        _ peer: UnixgramPeer, _ line: Line, _ connection: ConnectionSettings
-    ) throws(PortError) {
-        self.line = line
-        try life.attach(peer, connection)
+    func beginWatching(_ peer: UnixgramPeer) {
         watch = PeerWatch(peer.process) { [weak self] in self?.askPeer() }
     }
 
@@ -140,7 +143,7 @@ final class SharedUnixgramPort: PortOpenedAnew {
     func waitAgain(isRefused: Bool) { place.portIsFree() }
 
     /// Lets go of what the peer was reached by, and counts what it had sent and nobody read.
-    private func hangUp() {
+    func hangUp() {
         guard let line else { return }
         if case .relayed(let relay, let client, _) = line {
             count(relay.takeLosses(client.peer.address))

@@ -13,7 +13,7 @@ internal import SwitchCore
 
 /// A `stream`, `seqpacket` or `vpnkit` port.
 @ControlActor
-final class StreamPort: PortOpenedAnew {
+final class StreamPort: PeerPort {
     let life: PortLife<StreamConnection>
     private(set) var settings: PortConfiguration.Stream
     var listener: StreamListener?
@@ -60,6 +60,16 @@ final class StreamPort: PortOpenedAnew {
         listener = try host.streamListeners.join(
             self, path: settings.path, socketType: settings.transport.socketType,
             access: settings.access, isShared: settings.isShared)
+    }
+
+    /// The same; what fails is tried again when the port is tended.
+    func joinListenerAgain() {
+        do throws(PortError) {
+            try joinListener()
+            listenerChanged(nil)
+        } catch {
+            listenerChanged(error)
+        }
     }
 
     // MARK: Connecting
@@ -110,7 +120,7 @@ final class StreamPort: PortOpenedAnew {
     }
 
     private func advanceGreeting() {
-        guard let connection = greeting?.connection, !life.isSuspended else { return }
+        guard let connection = greeting?.connection else { return }
         switch greeting?.handshake.advance(connection.descriptor) {
         case .waiting, nil: break
         case .failed(let reason): endGreeting(reason, isFault: true)
@@ -120,6 +130,10 @@ final class StreamPort: PortOpenedAnew {
             attach(connection)
         }
     }
+
+    func suspendGreeting() { greeting?.readable.suspend() }
+
+    func resumeGreeting() { greeting?.readable.resume() }
 
     private func forgetGreeting() {
         greeting?.readable.cancel()
@@ -144,7 +158,8 @@ final class StreamPort: PortOpenedAnew {
         do throws(PortError) {
             let effective = try connection.setSendBuffer(settings.sendBuffer)
             try life.attach(
-                connection, life.connection(settings.transport.kind, connection.descriptor))
+                connection, life.connection(settings.transport.transportKind, connection.descriptor)
+            )
             life.showSendBuffer(effective, asked: settings.sendBuffer)
         } catch {
             life.stage = .paused
@@ -168,6 +183,7 @@ final class StreamPort: PortOpenedAnew {
 
     func tend() {
         guard !life.isClosing else { return }
+        if listener == nil, !settings.connects { joinListenerAgain() }
         listener?.tend()
         if case .paused = life.stage {
             life.stage = .waiting
@@ -245,11 +261,11 @@ extension StreamConnection: PortPeer {}
 
 extension PortType {
     /// Sort of socket that has the frames of such a port.
-    fileprivate var socketType: Int32 {
+    var socketType: Int32 {
         Int32(self == .seqpacket ? SOCK_SEQPACKET.rawValue : SOCK_STREAM.rawValue)
     }
 
-    fileprivate var kind: TransportKind {
+    var transportKind: TransportKind {
         switch self {
         case .seqpacket: .seqpacket
         case .vpnkit: .vpnkit

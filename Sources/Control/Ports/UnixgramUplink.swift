@@ -14,10 +14,10 @@ internal import SwitchCore
 
 /// A `unixgram` port with `connect`.
 @ControlActor
-final class UnixgramUplink: PortOpenedAnew {
+final class UnixgramUplink: PeerPort {
     /// A socket of ours that is connected to the peer's.
     struct Link: PortPeer {
-        let descriptor: Int32
+        let socket: PassedDescriptor
         /// Our own file, and the peer's as it was when we connected.
         let file: FileIdentity
         let peerFile: FileIdentity?
@@ -84,7 +84,8 @@ final class UnixgramUplink: PortOpenedAnew {
             let file = try place.bind(descriptor, settings.access)
             if settings.vfkitMagic { try greet(descriptor) }
             return Link(
-                descriptor: descriptor, file: file, peerFile: peerFile, peerPath: peerPath)
+                socket: PassedDescriptor(adopting: descriptor), file: file, peerFile: peerFile,
+                peerPath: peerPath)
         } catch {
             _ = cshims_descriptor_close(descriptor)
             throw error
@@ -102,7 +103,7 @@ final class UnixgramUplink: PortOpenedAnew {
     private func attach(_ link: Link) throws(PortError) {
         do throws(PortError) {
             let effective = try setSendBuffer(settings.sendBuffer, link)
-            try life.attach(link, life.connection(.unixgram, link.descriptor))
+            try life.attach(link, life.connection(.unixgram, link.socket.number))
             life.effectiveSendBuffer = effective
         } catch {
             letGo(of: link)
@@ -110,8 +111,9 @@ final class UnixgramUplink: PortOpenedAnew {
         }
     }
 
-    private func setSendBuffer(_ bytes: Int, _ link: Link) throws(PortError) -> Int {
-        let effective = cshims_socket_set_send_buffer(link.descriptor, Int64((bytes + 1) / 2))
+    func setSendBuffer(_ bytes: Int, _ link: Link) throws(PortError) -> Int {
+        let effective = cshims_socket_set_send_buffer(
+            link.socket.number, Int64((bytes + 1) / 2))
         guard effective >= 0 else {
             throw .system(
                 operation: "set the send buffer of", subject: settings.path,
@@ -127,7 +129,7 @@ final class UnixgramUplink: PortOpenedAnew {
     /// Removes our file, if it is still ours, and closes the socket.
     func letGo(of link: Link) {
         if FileIdentity(path: settings.path) == link.file { _ = cshims_file_remove(settings.path) }
-        _ = cshims_descriptor_close(link.descriptor)
+        _ = cshims_descriptor_close(link.socket.take())
     }
 
     func tend() {

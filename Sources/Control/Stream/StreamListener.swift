@@ -37,10 +37,11 @@ final class StreamListener {
     let isShared: Bool
     private(set) var access: SocketAccess
     private var takers: [any StreamTaker] = []
-    private var socket: (descriptor: Int32, file: FileIdentity)?
+    private(set) var socket: Socket?
     private var readable: ReadSource?
     private var patience: Timer?
     private var isMending = false
+    private var isSuspended = false
     /// Clients refused already since the last one was taken: a line of the log each is enough.
     private var reported: Set<String> = []
 
@@ -49,7 +50,15 @@ final class StreamListener {
     private static let burstMax = 64
     private static let patienceMilliseconds = 200
 
-    init(path: String, socketType: Int32, access: SocketAccess, isShared: Bool) {
+    /// The socket and its file.
+    typealias Socket = (descriptor: PassedDescriptor, file: FileIdentity)
+
+    /// - Parameter socket: one that a predecessor has made; nil: `open` makes one.
+    init(
+        path: String, socketType: Int32, access: SocketAccess, isShared: Bool,
+        socket: Socket? = nil
+    ) {
+        self.socket = socket
         self.path = path
         self.socketType = socketType
         self.access = access
@@ -86,7 +95,7 @@ final class StreamListener {
                 _ = cshims_file_remove(path)
                 throw .system(operation: "listen on", subject: path, code: -result)
             }
-            socket = (descriptor, file)
+            socket = (PassedDescriptor(adopting: descriptor), file)
         } catch {
             _ = cshims_descriptor_close(descriptor)
             throw error
@@ -103,7 +112,7 @@ final class StreamListener {
         self.socket = nil
         // The file goes first: a newcomer either finds it owned by a live socket or not at all.
         if FileIdentity(path: path) == socket.file { _ = cshims_file_remove(path) }
-        _ = cshims_descriptor_close(socket.descriptor)
+        _ = cshims_descriptor_close(socket.descriptor.take())
     }
 
     /// Gives the file another owner, group or mode; where somebody removed it, with the next one.
@@ -145,7 +154,13 @@ final class StreamListener {
 
     // MARK: Ports
 
-    func add(_ taker: any StreamTaker) { takers.append(taker) }
+    func add(_ taker: any StreamTaker) {
+        takers.append(taker)
+        if readable == nil { listen() }
+    }
+
+    /// Whether a port has been here longer than the others.
+    func isFirst(_ taker: any StreamTaker) -> Bool { takers.first === taker }
 
     func remove(_ taker: any StreamTaker) { takers.removeAll { $0 === taker } }
 
@@ -156,19 +171,36 @@ final class StreamListener {
         listen()
     }
 
+    /// Lets clients wait until `resume`.
+    func suspend() {
+        isSuspended = true
+        patience?.cancel()
+        readable?.suspend()
+    }
+
+    /// Goes on after `suspend`.
+    func resume() {
+        guard isSuspended else { return }
+        isSuspended = false
+        readable?.resume()
+        if patience != nil { listen() }
+    }
+
     // MARK: Clients
 
     private func listen() {
         patience = nil
         guard let socket else { return }
         readable?.cancel()
-        readable = ReadSource(descriptor: socket.descriptor) { [weak self] in
+        readable = ReadSource(
+            descriptor: socket.descriptor.number, keeping: socket.descriptor
+        ) { [weak self] in
             self?.acceptClients()
         }
     }
 
     private func acceptClients() {
-        guard patience == nil else { return }
+        guard patience == nil, !isSuspended else { return }
         for _ in 0..<Self.burstMax {
             guard takers.contains(where: \.isFree) else { return wait() }
             guard let client = accept() else { return }
@@ -178,7 +210,7 @@ final class StreamListener {
 
     private func accept() -> StreamConnection? {
         guard let socket else { return nil }
-        let descriptor = cshims_socket_accept(socket.descriptor)
+        let descriptor = cshims_socket_accept(socket.descriptor.number)
         if descriptor >= 0 { return StreamConnection(adopting: descriptor) }
         // Without a descriptor to spare the client waits, and this process must not spin.
         if descriptor != -EAGAIN { wait() }
@@ -237,7 +269,8 @@ final class StreamListeners {
         isShared: Bool
     ) throws(PortError) -> StreamListener {
         if let listener = listeners[path] {
-            guard isShared, listener.isShared, listener.socketType == socketType else {
+            let isOpen = listener.isUnused || (isShared && listener.isShared)
+            guard isOpen, listener.socketType == socketType else {
                 throw .pathInUse(path: path)
             }
             try listener.setAccess(access)
@@ -251,6 +284,17 @@ final class StreamListeners {
         listener.add(taker)
         listeners[path] = listener
         return listener
+    }
+
+    /// Keeps a socket that a predecessor has made for the ports that will join.
+    func adopt(_ listener: StreamListener) { listeners[listener.path] = listener }
+
+    /// Closes sockets that no port has joined.
+    func closeUnused() async {
+        for (path, listener) in listeners where listener.isUnused {
+            listeners[path] = nil
+            await listener.close()
+        }
     }
 
     /// Ends that; with the last port the socket goes.

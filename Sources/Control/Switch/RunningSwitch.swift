@@ -30,7 +30,9 @@ extension SwitchDaemon {
             let control = try await makeSwitch(first, store)
             if let estate {
                 do {
-                    try await control.enter(estate.kept.full, estate.kept.descriptors)
+                    let missing = try await control.enter(
+                        estate.kept.full, estate.kept.descriptors)
+                    await control.forward(opening: missing)
                 } catch {
                     // At once, so that nothing is removed that the next one may use.
                     logger.error("\(error)")
@@ -68,9 +70,12 @@ extension SwitchDaemon {
             let directory = RuntimeDirectory(
                 path: configuration.runtimeDirectory, adopting: estate.lock.take())
             let running = await Running(self, control, directory)
+            let missing: [any ManagedPort]
             do {
-                try await control.enter(estate.full, estate.descriptors, isWhole: true)
+                missing = try await control.enter(
+                    estate.full, estate.descriptors, isWhole: true)
                 try await running.open(isSuccessor: true)
+                // From here on nothing fails.
                 try client.finish()
             } catch {
                 // At once: what objects do at their end, such as removing files, is not for us. The
@@ -78,6 +83,7 @@ extension SwitchDaemon {
                 logger.error("\(error)")
                 Glibc.exit(1)
             }
+            await control.forward(opening: missing)
             await running.takePlaces()
             client.waitForEnd()
             await keep(control, store, former: nil, names: [])

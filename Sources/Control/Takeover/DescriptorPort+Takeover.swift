@@ -4,45 +4,32 @@
 internal import Dataplane
 internal import SwitchCore
 
-extension DescriptorPort {
-    func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
-        state.stage = .listening
-        state.since = life.since
-        // What the worker has received of a stream's next frame does not go along, and a stream
-        // that is continued amid a frame is none.
-        guard case .attached(let peer, _) = life.stage, let descriptor, settings.type != .stream
-        else { return }
-        state.stage = .attached
-        state.sender = peer.uid
-        kept.append(
-            KeptDescriptor(
-                name: StateDescriptors.name(.socket, of: configuration.name),
-                number: descriptor.number, owner: descriptor))
-    }
+extension DescriptorPort: HeritablePort {
+    var isStream: Bool { settings.type == .stream }
 
-    func restore(
-        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
-        waiting: [WaitingFrame]
+    func describe(
+        _ peer: PassedPeer, into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]
     ) {
-        life.stage = .waiting
-        guard state.stage == .attached,
-            let number = descriptors.take(.socket, of: configuration.name)
-        else { return lose(waiting) }
-        do throws(PortError) {
-            try begin(
-                PassedDescriptor(adopting: number),
-                from: state.sender.map { HandoverPeer(pid: 0, uid: $0) }
-            ) { $0.waitingFrames = waiting }
-            life.isInherited = true
-            life.since = state.since
-        } catch {
-            life.note(error.description, .error)
-            lose(waiting)
-        }
+        guard let descriptor else { return }
+        state.sender = peer.uid
+        kept.append(keep(.socket, descriptor.number, descriptor))
     }
 
-    private func lose(_ waiting: [WaitingFrame]) {
-        host.count(id, dropped: .portRemoved, UInt64(waiting.count))
+    func restorePeer(
+        _ estate: PortEstate, _ descriptors: inout StateDescriptors
+    ) throws(PortError) -> (peer: PassedPeer, connection: ConnectionSettings)? {
+        guard let number = descriptors.take(.socket, of: configuration.name) else { return nil }
+        let passed = PassedDescriptor(adopting: number)
+        let sender = estate.state.sender.map { HandoverPeer(pid: 0, uid: $0) }
+        let examined = try examine(passed, from: sender)
+        descriptor = passed
+        return examined
+    }
+
+    func peerRestored(_ peer: PassedPeer, _ estate: PortEstate) { beginWatching(peer) }
+
+    func waitAfterRestoring() {
+        descriptor = nil
         host.becameVacant(configuration.name)
     }
 }

@@ -1,5 +1,6 @@
-// A state as bytes: its JSON, stations and frames, each behind its length, little endian.
+// A state as bytes: its JSON, stations, frames and streams, each behind its length, little endian.
 
+internal import Dataplane
 internal import Foundation
 internal import SwitchCore
 
@@ -11,6 +12,7 @@ struct StateError: Error, CustomStringConvertible, Equatable {
 extension FullState {
     private static let stationLength = 16
     private static let frameHeaderLength = 16
+    private static let streamHeaderLength = 14
 
     /// The state as bytes.
     func encoded() throws(StateError) -> [UInt8] {
@@ -35,8 +37,14 @@ extension FullState {
             bytes.append(number: frame.time)
             bytes.append(number: frame.egressIndex)
             bytes.append(number: frame.ingressIndex)
-            bytes.append(number: UInt32(frame.bytes.count))
-            bytes += frame.bytes
+            bytes.append(block: frame.bytes)
+        }
+        bytes.append(number: UInt64(streams.count))
+        for stream in streams {
+            bytes.append(number: stream.portIndex)
+            bytes.append(number: UInt32(clamping: stream.position.skipped))
+            bytes.append(block: stream.position.received)
+            bytes.append(block: stream.position.unsent)
         }
         return bytes
     }
@@ -62,11 +70,22 @@ extension FullState {
         for _ in 0..<frameCount {
             let time = try reader.number(UInt64.self)
             let (egress, ingress) = try (reader.number(UInt16.self), reader.number(UInt16.self))
-            let length = Int(try reader.number(UInt32.self))
             frames.append(
                 FrameRecord(
                     egressIndex: egress, ingressIndex: ingress, time: time,
-                    bytes: Array(try reader.take(length))))
+                    bytes: try reader.block()))
+        }
+        let streamCount = try reader.number(UInt64.self)
+        guard streamCount <= bytes.count / Self.streamHeaderLength else { throw Self.truncated }
+        for _ in 0..<streamCount {
+            let port = try reader.number(UInt16.self)
+            let skipped = Int(try reader.number(UInt32.self))
+            let (received, unsent) = try (reader.block(), reader.block())
+            streams.append(
+                StreamRecord(
+                    portIndex: port,
+                    position: StreamPosition(
+                        received: received, skipped: skipped, unsent: unsent)))
         }
     }
 
@@ -102,6 +121,11 @@ private struct StateReader {
         return bytes[position..<(position + count)]
     }
 
+    /// Bytes behind their length.
+    mutating func block() throws(StateError) -> [UInt8] {
+        Array(try take(Int(try number(UInt32.self))))
+    }
+
     mutating func number<Number: FixedWidthInteger>(
         _ type: Number.Type
     ) throws(StateError) -> Number {
@@ -114,6 +138,12 @@ private struct StateReader {
 }
 
 extension [UInt8] {
+    /// Appends bytes behind their length.
+    fileprivate mutating func append(block: [UInt8]) {
+        append(number: UInt32(block.count))
+        self += block
+    }
+
     /// Appends a number in little endian.
     mutating func append(number: some FixedWidthInteger) {
         Swift.withUnsafeBytes(of: number.littleEndian) { self += $0 }

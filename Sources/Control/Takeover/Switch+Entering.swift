@@ -10,15 +10,16 @@ extension Switch {
     /// How long the workers may take to forward for every peer.
     private static let enterPatience = Duration.seconds(2)
 
-    /// Begins with the ports of a predecessor, instead of `open`; forwards when it returns.
+    /// Begins with the ports of a predecessor, instead of `open`; nothing moves before `forward`.
     ///
     /// - Precondition: `configuration` has the ports that the state was written with.
     /// - Throws: when the data plane does not take the peers; nothing of the predecessor's has been
-    ///   changed then but frames that were received meanwhile.
+    ///   changed then.
     /// - Parameter isWhole: fails rather than do without one of the peers and devices.
+    /// - Returns: the ports of which the predecessor knew nothing.
     func enter(
         _ full: FullState, _ descriptors: consuming StateDescriptors, isWhole: Bool = false
-    ) async throws(SwitchError) {
+    ) async throws(SwitchError) -> [any ManagedPort] {
         begin()
         transientPorts = Set(full.state.transientPorts)
         let states = Dictionary(
@@ -32,9 +33,17 @@ extension Switch {
         inheritCounters(of: full.state, states)
         let waiting = waitingFrames(full.frames, successors.mapValues(\.id))
         // Stations first, and nobody is heard before everybody is there: no frame has to be
-        // flooded, and none finds its receiver missing.
+        // flooded, and none finds its receiver missing. Nor is anything sent that the predecessor
+        // would send again if it had to go on.
         learn(full.stations, successors)
-        dataPlane.hold(.receiving)
+        dataPlane.hold(.all)
+        let positions = Dictionary(
+            full.streams.map { (Int($0.portIndex), $0.position) },
+            uniquingKeysWith: { first, _ in first })
+        for port in ports {
+            guard let state = states[port.configuration.name] else { continue }
+            port.adoptSockets(state, &descriptors)
+        }
         for port in ports {
             guard let state = states[port.configuration.name] else { continue }
             let came = waiting[port.id] ?? []
@@ -43,7 +52,10 @@ extension Switch {
             count(
                 port.id, dropped: .portRemoved,
                 UInt64(state.omittedFrames + came.count - frames.count))
-            port.restore(state, &descriptors, waiting: frames)
+            port.restore(
+                PortEstate(
+                    state: state, waiting: frames, position: positions[state.index]),
+                &descriptors)
         }
         let deadline = ContinuousClock.now + Self.enterPatience
         while ports.contains(where: \.isInTransit) {
@@ -53,27 +65,15 @@ extension Switch {
             await pause()
         }
         if isWhole { try checkWhole(states) }
+        return ports.filter { states[$0.configuration.name] == nil }
+    }
+
+    /// Forwards from now on.
+    /// - Parameter missing: ports to be opened; what fails is tried again later.
+    func forward(opening missing: [any ManagedPort]) async {
         dataPlane.hold(.none)
-        openMissing(states)
-    }
-
-    private func checkWhole(_ states: [String: SwitchState.PortState]) throws(SwitchError) {
-        for port in ports {
-            guard var state = states[port.configuration.name], state.stage == .attached else {
-                continue
-            }
-            state.stage = .closed
-            var kept: [KeptDescriptor] = []
-            port.describe(into: &state, &kept)
-            guard state.stage == .attached else {
-                throw SwitchError("port \(port.configuration.name) is not taken over")
-            }
-        }
-    }
-
-    /// Ports of which nothing came along are opened; what fails is tried again later.
-    private func openMissing(_ states: [String: SwitchState.PortState]) {
-        for port in ports where states[port.configuration.name] == nil {
+        await streamListeners.closeUnused()
+        for port in missing {
             do throws(PortError) {
                 try port.open()
             } catch {
@@ -82,6 +82,14 @@ extension Switch {
                     metadata: [
                         "port": "\(port.configuration.name)", "reason": "\(error)",
                     ])
+            }
+        }
+    }
+
+    private func checkWhole(_ states: [String: SwitchState.PortState]) throws(SwitchError) {
+        for port in ports where states[port.configuration.name]?.stage == .attached {
+            guard port.isServing else {
+                throw SwitchError("port \(port.configuration.name) is not taken over")
             }
         }
     }

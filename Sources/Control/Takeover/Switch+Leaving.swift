@@ -78,11 +78,15 @@ extension Switch {
     func fullState() -> (full: FullState, kept: [KeptDescriptor]) {
         var (state, kept) = describeState()
         var frames: [FrameRecord] = []
+        var streams: [StreamRecord] = []
         var bytesLeft = Self.frameBytesMax
         for position in state.ports.indices {
             let port = PortID(index: state.ports[position].index)
             let (waiting, omitted) = dataPlane.waitingFrames(of: port, bytesMax: bytesLeft)
             state.ports[position].omittedFrames = omitted
+            if let position = dataPlane.streamPosition(of: port) {
+                streams.append(StreamRecord(portIndex: port.rawValue, position: position))
+            }
             for frame in waiting {
                 bytesLeft -= frame.bytes.count
                 frames.append(
@@ -96,7 +100,9 @@ extension Switch {
                 address: entry.address, vlan: entry.vlan, portIndex: entry.port.rawValue,
                 ageTicks: entry.ageTicks)
         }
-        return (FullState(state: state, stations: stations, frames: frames), kept)
+        return (
+            FullState(state: state, stations: stations, frames: frames, streams: streams), kept
+        )
     }
 
     /// The document, and the descriptors that it speaks of.

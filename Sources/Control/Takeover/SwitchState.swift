@@ -5,13 +5,14 @@
 // programs with different versions of the document do not understand each other, and say so before
 // anything is handed over.
 
+internal import Dataplane
 internal import Foundation
 internal import SwitchCore
 
 /// The state of a switch at rest.
 struct SwitchState: Codable, Sendable {
     /// Grows whenever a former program could misunderstand what this one writes.
-    static let version = 1
+    static let version = 2
 
     var version = SwitchState.version
     /// Version of the program that wrote it.
@@ -45,7 +46,15 @@ struct SwitchState: Codable, Sendable {
         var baseline: CounterState?
         /// Frames that waited for the peer and did not come along.
         var omittedFrames = 0
+        /// The socket on which peers come, where it is not the peer's as well; with the first of the
+        /// ports that share it.
+        var listener: SocketState?
         var socket: SocketState?
+        var peer: PeerState?
+        /// The peer shares its socket with others.
+        var relayed: RelayedState?
+        /// The peer was connected to.
+        var link: LinkState?
         var device: DeviceState?
         /// User that has passed the port its descriptor.
         var sender: UInt32?
@@ -61,13 +70,11 @@ struct SwitchState: Codable, Sendable {
         case closed
     }
 
-    /// A listening socket and its peer.
+    /// A socket that is, or was, at a path.
     struct SocketState: Codable, Sendable {
-        var fileDevice: UInt64
-        var fileInode: UInt64
-        var backlogMax: Int
-        var passesProcesses: Bool
-        var peer: PeerState?
+        var file: FileIdentity
+        var backlogMax = 0
+        var passesProcesses = false
     }
 
     /// The process at the other end.
@@ -77,6 +84,20 @@ struct SwitchState: Codable, Sendable {
         var uid: UInt32?
         var command: String?
         var usedMagic: Bool
+    }
+
+    /// What a relay knows of a peer.
+    struct RelayedState: Codable, Sendable {
+        /// Of the peer's socket.
+        var clientInode: UInt32
+        /// A frame that it did not take yet.
+        var waiting: [UInt8]?
+    }
+
+    /// A socket of ours that is connected to another one's path.
+    struct LinkState: Codable, Sendable {
+        var file: FileIdentity
+        var peerFile: FileIdentity?
     }
 
     /// A TAP device.
@@ -107,7 +128,7 @@ struct SwitchState: Codable, Sendable {
 struct StateDescriptors: Sendable {
     /// What the names end with.
     enum Part: String, Sendable {
-        case socket, process, device, netlink
+        case socket, process, device, netlink, listener, pair, relay
     }
 
     /// Borrowed from the ports while a state is written, owned by whoever took them over.
@@ -143,9 +164,17 @@ struct FrameRecord: Equatable, Sendable {
     var bytes: [UInt8]
 }
 
+/// Where the stream of a port stands.
+struct StreamRecord: Equatable, Sendable {
+    /// Index of the port at the switch that wrote it.
+    var portIndex: UInt16
+    var position: StreamPosition
+}
+
 /// A state with what is too much for JSON.
 struct FullState: Sendable {
     var state: SwitchState
     var stations: [StationRecord] = []
     var frames: [FrameRecord] = []
+    var streams: [StreamRecord] = []
 }

@@ -5,8 +5,9 @@
 //     takeover: what I understand     ->     the configuration that I run with
 //     takeover_state                  ->     (comes to rest) state, lock, descriptors
 //     takeover_descriptors, repeated  ->     the descriptors that found no room
-//     (restores, forwards)
+//     (restores)
 //     takeover_done                   ->     (leaves)
+//     (forwards)
 //
 // Until `takeover_done` the switch can go on, and does so when the connection ends or the successor
 // takes too long. It makes sure first that the successor is no more: two processes that read one

@@ -30,16 +30,15 @@ extension TapPort {
         }
     }
 
-    func restore(
-        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
-        waiting: [WaitingFrame]
-    ) {
-        let name = configuration.name
+    var isServing: Bool { stage == .up }
+
+    func restore(_ estate: PortEstate, _ descriptors: inout StateDescriptors) {
+        let (name, state) = (configuration.name, estate.state)
         guard state.stage == .attached, let known = state.device,
             let tun = descriptors.take(.device, of: name),
             let netlink = descriptors.take(.netlink, of: name)
         else {
-            host.count(id, dropped: .portRemoved, UInt64(waiting.count))
+            host.count(id, dropped: .portRemoved, UInt64(estate.waiting.count))
             stage = .failed
             return
         }
@@ -47,7 +46,7 @@ extension TapPort {
             deviceSettings, network: cshims_network(tun: tun, netlink: netlink, step: 0),
             link: known.link, removesDevice: known.removesDevice)
         var connection = connectionSettings(device)
-        connection.waitingFrames = waiting
+        connection.waitingFrames = estate.waiting
         do throws(PortError) {
             _ = try host.attach(connection)
             self.device = device
@@ -56,7 +55,7 @@ extension TapPort {
             since = state.since
         } catch {
             device.close()
-            host.count(id, dropped: .portRemoved, UInt64(waiting.count))
+            host.count(id, dropped: .portRemoved, UInt64(estate.waiting.count))
             stage = .failed
             note(error.description)
         }

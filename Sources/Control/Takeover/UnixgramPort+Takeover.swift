@@ -8,7 +8,9 @@ internal import CShimsSystem
 internal import Dataplane
 internal import SwitchCore
 
-extension UnixgramPort {
+extension UnixgramPort: HeritablePort {
+    var isStream: Bool { false }
+
     func suspend() {
         life.isSuspended = true
         if case .waiting = life.stage { readable?.suspend() }
@@ -19,95 +21,99 @@ extension UnixgramPort {
         readable?.resume()
     }
 
-    func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
-        guard let listener else { return }
-        var socket = SwitchState.SocketState(
-            fileDevice: listener.file.device, fileInode: listener.file.inode,
-            backlogMax: listener.backlogMax, passesProcesses: listener.passesProcesses)
-        switch life.stage {
-        case .waiting:
-            state.stage = .listening
-        case .attached(let peer, _):
-            state.stage = .attached
-            socket.peer = SwitchState.PeerState(
-                address: peer.address.name, pid: peer.pid, uid: peer.uid, command: peer.command,
-                usedMagic: usedMagic)
-            if let process = peer.process {
-                kept.append(keep(.process, process.descriptor, process))
-            }
-        case .closed, .paused, .failed, .leaving:
-            return
-        }
-        state.since = life.since
-        state.socket = socket
+    func describePlace(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
+        // A port that the ring has refused is still connected to its peer: it is opened anew.
+        if case .paused = life.stage { state.stage = .closed }
+        guard let listener, state.stage != .closed else { return }
+        state.socket = SwitchState.SocketState(listener)
         kept.append(keep(.socket, listener.descriptor, listener))
     }
 
-    private func keep(
-        _ part: StateDescriptors.Part, _ number: Int32, _ owner: AnyObject
-    ) -> KeptDescriptor {
-        KeptDescriptor(
-            name: StateDescriptors.name(part, of: configuration.name), number: number,
-            owner: owner)
+    func describe(
+        _ peer: UnixgramPeer, into state: inout SwitchState.PortState,
+        _ kept: inout [KeptDescriptor]
+    ) {
+        state.peer = SwitchState.PeerState(peer, usedMagic: usedMagic)
+        if let process = peer.process {
+            kept.append(keep(.process, process.descriptor, process))
+        }
     }
 
-    func restore(
-        _ state: SwitchState.PortState, _ descriptors: inout StateDescriptors,
-        waiting: [WaitingFrame]
-    ) {
-        guard state.stage != .closed, let known = state.socket,
+    func restorePlace(_ estate: PortEstate, _ descriptors: inout StateDescriptors) {
+        guard estate.state.stage != .closed, let known = estate.state.socket,
             let socket = descriptors.take(.socket, of: configuration.name)
         else {
-            host.count(id, dropped: .portRemoved, UInt64(waiting.count))
             life.stage = .failed
             return
         }
-        let listener = UnixgramListener(
-            path: settings.path, descriptor: socket,
-            file: FileIdentity(device: known.fileDevice, inode: known.fileInode),
-            backlogMax: known.backlogMax, passesProcesses: known.passesProcesses)
-        self.listener = listener
-        do throws(PortError) {
-            if state.stage == .attached, let peer = known.peer {
-                let process = descriptors.take(.process, of: configuration.name)
-                try restore(peer, process, listener, waiting)
-            } else {
-                try restoreListening(listener)
-            }
-            life.since = state.since
-        } catch {
-            host.count(id, dropped: .portRemoved, UInt64(waiting.count))
-            fail(error)
-        }
+        listener = UnixgramListener(known, path: settings.path, descriptor: socket)
     }
 
-    private func restore(
-        _ known: SwitchState.PeerState, _ process: Int32?, _ listener: UnixgramListener,
-        _ waiting: [WaitingFrame]
-    ) throws(PortError) {
-        let peer = UnixgramPeer(
-            address: UnixgramAddress(name: known.address), pid: known.pid, uid: known.uid,
-            command: known.command, process: process.map { ProcessHandle(adopting: $0) })
+    func restorePeer(
+        _ estate: PortEstate, _ descriptors: inout StateDescriptors
+    ) throws(PortError) -> (peer: UnixgramPeer, connection: ConnectionSettings)? {
+        guard let listener, let known = estate.state.peer else { return nil }
+        let process = descriptors.take(.process, of: configuration.name)
         // The predecessor held the buffer to what the peer read; that is found out anew.
         let effective = try listener.setSendBuffer(settings.sendBuffer)
-        var connection = life.connection(.unixgram, listener.descriptor)
-        connection.sendBuffer = effective
-        connection.waitingFrames = waiting
-        try life.attach(peer, connection)
-        life.isInherited = true
         life.effectiveSendBuffer = effective
         life.warnings = listener.warnings(
             asked: settings.sendBuffer, effective: effective, usedMagic: known.usedMagic)
-        begin(peer, usedMagic: known.usedMagic)
+        var connection = life.connection(.unixgram, listener.descriptor)
+        connection.sendBuffer = effective
+        return (UnixgramPeer(known, process: process), connection)
     }
 
-    private func restoreListening(_ listener: UnixgramListener) throws(PortError) {
-        // Who was killed in the middle of a handshake leaves a connection that nobody knows.
-        var diagnosis = cshims_unix_diagnosis()
-        if cshims_socket_diagnose(listener.descriptor, &diagnosis) >= 0, diagnosis.has_peer {
-            let leftover = try listener.listenAgain()
-            life.countUnserved(frames: leftover.frames, bytes: leftover.bytes)
+    func peerRestored(_ peer: UnixgramPeer, _ estate: PortEstate) {
+        begin(peer, usedMagic: estate.state.peer?.usedMagic ?? false)
+    }
+
+    func waitAfterRestoring() {
+        guard let listener else { return }
+        do throws(PortError) {
+            // Who was killed in the middle of a handshake leaves a connection that nobody knows.
+            var diagnosis = cshims_unix_diagnosis()
+            if cshims_socket_diagnose(listener.descriptor, &diagnosis) >= 0, diagnosis.has_peer {
+                let leftover = try listener.listenAgain()
+                life.countUnserved(frames: leftover.frames, bytes: leftover.bytes)
+            }
+            listen()
+        } catch {
+            fail(error)
         }
-        listen()
+    }
+}
+
+extension SwitchState.SocketState {
+    init(_ listener: UnixgramListener) {
+        self.init(
+            file: listener.file, backlogMax: listener.backlogMax,
+            passesProcesses: listener.passesProcesses)
+    }
+}
+
+extension UnixgramListener {
+    /// A socket that a predecessor has made.
+    convenience init(_ known: SwitchState.SocketState, path: String, descriptor: Int32) {
+        self.init(
+            path: path, descriptor: descriptor, file: known.file, backlogMax: known.backlogMax,
+            passesProcesses: known.passesProcesses)
+    }
+}
+
+extension SwitchState.PeerState {
+    init(_ peer: UnixgramPeer, usedMagic: Bool = false) {
+        self.init(
+            address: peer.address.name, pid: peer.pid, uid: peer.uid, command: peer.command,
+            usedMagic: usedMagic)
+    }
+}
+
+extension UnixgramPeer {
+    /// A peer that a predecessor has known.
+    init(_ known: SwitchState.PeerState, process: Int32?) {
+        self.init(
+            address: UnixgramAddress(name: known.address), pid: known.pid, uid: known.uid,
+            command: known.command, process: process.map { ProcessHandle(adopting: $0) })
     }
 }

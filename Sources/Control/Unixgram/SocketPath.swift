@@ -4,7 +4,7 @@ internal import CShimsSystem
 internal import Glibc
 
 /// Which file a path led to: two files of one machine never share this while both exist.
-struct FileIdentity: Equatable {
+struct FileIdentity: Equatable, Codable {
     let device: UInt64
     let inode: UInt64
     let isSocket: Bool

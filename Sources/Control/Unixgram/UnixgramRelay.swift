@@ -37,7 +37,7 @@ final class UnixgramRelay: Sendable {
     private struct Client {
         let address: UnixgramAddress
         /// This side of the pair.
-        let end: Int32
+        let end: PassedDescriptor
         var losses = Losses()
         /// A frame that the client did not take yet.
         var waiting: [UInt8]?
@@ -48,6 +48,8 @@ final class UnixgramRelay: Sendable {
         /// Datagrams of sources that are no clients, and their bytes.
         var strangers = Losses()
         var isEnding = false
+        /// It carries nothing.
+        var isSuspended = false
     }
 
     private let onStranger: @Sendable () -> Void
@@ -81,10 +83,7 @@ final class UnixgramRelay: Sendable {
         Thread.detach(self)
     }
 
-    deinit {
-        for client in state.withLock({ $0.clients }) { _ = cshims_descriptor_close(client.end) }
-        _ = cshims_descriptor_close(wake)
-    }
+    deinit { _ = cshims_descriptor_close(wake) }
 
     /// Who its clients are.
     var addresses: [UnixgramAddress] { state.withLock { $0.clients.map(\.address) } }
@@ -113,10 +112,34 @@ final class UnixgramRelay: Sendable {
             _ = cshims_descriptor_adopt(end)
             _ = cshims_socket_set_send_buffer(end, Self.pairBuffer)
         }
-        let client = Client(address: address, end: pair.1)
+        add(address, PassedDescriptor(adopting: pair.1))
+        return pair.0
+    }
+
+    /// Adds a client whose pair there is already.
+    /// - Parameters:
+    ///   - end: the relay's end of the pair.
+    ///   - waiting: a frame that the client did not take yet.
+    func add(_ address: UnixgramAddress, _ end: PassedDescriptor, waiting: [UInt8]? = nil) {
+        let client = Client(address: address, end: end, waiting: waiting)
         state.withLock { $0.clients.append(client) }
         _ = cshims_eventfd_signal(wake)
-        return pair.0
+    }
+
+    /// What a successor needs of a client, which nothing changes while the relay is suspended.
+    func pair(of address: UnixgramAddress) -> (end: PassedDescriptor, waiting: [UInt8]?)? {
+        state.withLock { state in
+            state.clients.first { $0.address == address }.map { ($0.end, $0.waiting) }
+        }
+    }
+
+    /// Carries nothing from the return of this call until `resume`.
+    func suspend() { state.withLock { $0.isSuspended = true } }
+
+    /// Goes on after `suspend`.
+    func resume() {
+        state.withLock { $0.isSuspended = false }
+        _ = cshims_eventfd_signal(wake)
     }
 
     /// Lets a client go.
@@ -125,7 +148,7 @@ final class UnixgramRelay: Sendable {
             guard let position = state.clients.firstIndex(where: { $0.address == address }) else {
                 return
             }
-            _ = cshims_descriptor_close(state.clients.remove(at: position).end)
+            state.clients.remove(at: position)
         }
         _ = cshims_eventfd_signal(wake)
     }
@@ -154,16 +177,19 @@ final class UnixgramRelay: Sendable {
         var buffer = [UInt8](repeating: 0, count: Self.frameMax)
         while true {
             var isWaiting = false
-            let ends: [Int32]? = state.withLock { state in
+            let watched: [Int32]? = state.withLock { state in
                 if state.isEnding { return nil }
+                if state.isSuspended { return [] }
                 isWaiting = state.clients.contains { $0.waiting != nil }
-                return state.clients.map { $0.waiting == nil ? $0.end : -1 }
+                return [socket] + state.clients.map { $0.waiting == nil ? $0.end.number : -1 }
             }
-            guard let ends else { return }
+            guard let watched else { return }
             let ready = Waiting.forReadable(
-                [wake, socket] + ends, milliseconds: isWaiting ? Self.retryMilliseconds : -1)
+                [wake] + watched, milliseconds: isWaiting ? Self.retryMilliseconds : -1)
             if ready[0] { _ = cshims_eventfd_drain(wake) }
+            guard !watched.isEmpty else { continue }
             let hasStrangers = state.withLock { state in
+                guard !state.isSuspended else { return false }
                 let before = state.strangers.frames + state.strangers.greetings
                 if ready[1] { receive(&buffer, &state) }
                 for position in state.clients.indices { deliver(&buffer, &state.clients[position]) }
@@ -194,7 +220,9 @@ final class UnixgramRelay: Sendable {
             }
             if isGreeting {
                 state.clients[position].losses.greetings += 1
-            } else if count == 0 || Self.send(buffer, count, state.clients[position].end) != 0 {
+            } else if count == 0
+                || Self.send(buffer, count, state.clients[position].end.number) != 0
+            {
                 state.clients[position].losses.frames += 1
                 state.clients[position].losses.bytes += count
             }
@@ -210,7 +238,7 @@ final class UnixgramRelay: Sendable {
         for _ in 0..<Self.batch {
             var datagram = cshims_datagram()
             let count = Int(
-                cshims_socket_receive(client.end, &buffer, buffer.count, &datagram))
+                cshims_socket_receive(client.end.number, &buffer, buffer.count, &datagram))
             guard count > 0 else { return }
             guard offer(buffer, count, &client) else {
                 client.waiting = Array(buffer[..<count])

@@ -41,8 +41,8 @@ final class StreamPeer: Sendable {
         }
     }
 
-    /// Takes over a connection that the switch made.
-    private init(_ framing: Framing, mac: String, adopting socket: Int32) {
+    /// Takes over a connection that the switch made, or one end of a pair.
+    init(_ framing: Framing, mac: String, adopting socket: Int32) {
         (self.framing, self.mac, self.socket) = (framing, mac, socket)
     }
 
@@ -68,6 +68,13 @@ final class StreamPeer: Sendable {
 
     var sentFrames: UInt64 { counts.withLock { $0.sent } }
     var receivedFrames: UInt64 { counts.withLock { $0.received } }
+
+    /// Asks the kernel for a send buffer.
+    func ask(forSendBuffer bytes: Int32) {
+        var bytes = bytes
+        setsockopt(
+            socket, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+    }
 
     /// What hyperkit says first, and the 258 bytes that it is answered.
     func shakeHands(uuid: String) async throws -> [UInt8] {

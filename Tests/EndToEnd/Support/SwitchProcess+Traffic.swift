@@ -30,6 +30,18 @@ extension SwitchProcess {
             port: socket(port + ".sock"), greets: greets)
     }
 
+    /// A configured port of a type.
+    static func port(_ name: String, _ type: String, _ keys: String = "") -> String {
+        "[[port]]\nname = \"\(name)\"\ntype = \"\(type)\"\n\(keys)\n"
+    }
+
+    /// A machine on the port `port`, whose socket has connections.
+    func streamPeer(
+        _ port: String, _ number: Int, _ framing: StreamPeer.Framing = .stream
+    ) throws -> StreamPeer {
+        try StreamPeer(framing, mac: Self.mac(number), port: socket(port + ".sock"))
+    }
+
     /// Waits until these ports, or all of them, are attached.
     @discardableResult
     func allAttached(_ names: [String] = []) async throws -> StatusReport {
