@@ -154,6 +154,21 @@ extension EndToEnd {
         }
 
         @Test(.timeLimit(.minutes(1)))
+        func `a path becomes shared, and a port's own again, by a reload`() async throws {
+            let own = "[[port]]\nname = \"vms\"\ntype = \"unixgram\"\n"
+            let lan = try await SwitchProcess(own)
+            for configuration in [Self.configuration(2), own, Self.configuration(2)] {
+                try lan.write(configuration)
+                let result = try await lan.command("reload")
+                #expect(result.isSuccess, "\(result.standardError)")
+            }
+            let peers = [try machine(lan, 1)]
+            try await lan.allAttached(["vm-1"])
+            try await expectAllReached(peers + [try machine(lan, 2)])
+            try await lan.stop()
+        }
+
+        @Test(.timeLimit(.minutes(1)))
         func `a machine without a place waits until one is free`() async throws {
             let lan = try await SwitchProcess(Self.configuration(2))
             let first = try machine(lan, 0)

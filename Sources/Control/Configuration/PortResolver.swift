@@ -225,7 +225,7 @@ struct PortResolver {
                 report(
                     port.place(of: key).problem(
                         "\(quoted) has no {n}, which count needs to number the ports",
-                        allowed: key == "path" && port.type?.hasConnections == true
+                        allowed: key == "path" && port.type != .tap
                             ? "{n}, or shared = true" : nil,
                         suggestion: suggestion), port)
             }

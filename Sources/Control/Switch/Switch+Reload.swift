@@ -105,9 +105,11 @@ extension Switch: SwitchInterface {
         let wanted = Set(new.map(\.resource))
         // Without an index for each new port beside the old ones, the old ones go first as well.
         let hasRoom = freeSlotCount >= new.count
-        let independent = hasRoom ? new.filter { !held.contains($0.resource) } : []
-        let dependent = hasRoom ? new.filter { held.contains($0.resource) } : new
-        let inTheWay = leaving.filter { !hasRoom || wanted.contains($0.configuration.resource) }
+        let independent = hasRoom ? new.filter { !$0.resource.isTaken(by: held) } : []
+        let dependent = hasRoom ? new.filter { $0.resource.isTaken(by: held) } : new
+        let inTheWay = leaving.filter {
+            !hasRoom || $0.configuration.resource.isTaken(by: wanted)
+        }
 
         try await openAll(independent, restoring: [])
         var adapted: [ConfigurationChange.PortChange] = []
@@ -196,6 +198,17 @@ private enum PortResource: Hashable {
     case device(String, netns: String?)
     /// What was passed to the port of that name, which its successor takes along.
     case passed(String)
+
+    /// Whether one of these others excludes it.
+    func isTaken(by others: Set<PortResource>) -> Bool {
+        if others.contains(self) { return true }
+        return switch self {
+        case .share(let path, _): others.contains(.path(path))
+        case .path(let path):
+            others.contains { if case .share(path, _) = $0 { true } else { false } }
+        case .none, .device, .passed: false
+        }
+    }
 }
 
 extension PortConfiguration {

@@ -47,7 +47,7 @@ extension BrokenConfiguration {
             """#,
             #"""
             lan.toml:5: port[1].path (port "lab-{n}"): "lab.sock" has no {n}, which count needs \#
-            to number the ports
+            to number the ports; allowed: {n}, or shared = true
             """#),
         .whole(
             "a count without a number in the device",
