@@ -50,6 +50,38 @@ extension EndToEnd {
             try await lan.stop()
         }
 
+        /// libkrun's unixstream: a send buffer of 16 MiB, frames behind their length in one write
+        /// that is finished later where it was cut, length and frame read apart.
+        @Test(.timeLimit(.minutes(1)))
+        func `libkrun by stream sends its longest frames both ways at once`() async throws {
+            let keys = "offload = \"raw\"\nqueue_bytes = \"64MiB\"\nqueue_delay = \"10s\""
+            let lan = try await SwitchProcess(
+                ["a", "b"].map { SwitchProcess.port($0, "stream", keys + "\nqueue = \"fifo\"") }
+                    .joined())
+            let (a, b) = (try lan.streamPeer("a", 1), try lan.streamPeer("b", 2))
+            try await lan.allAttached()
+            for (peer, other) in [(a, b), (b, a)] {
+                peer.ask(forSendBuffer: 16 << 20)
+                let hello = peer.frame(to: other.mac)
+                try await peer.send(hello)
+                try await other.receive(hello)
+            }
+            func exchange(_ from: StreamPeer, _ to: StreamPeer) async throws {
+                let frames = (0..<200).map {
+                    from.frame(to: to.mac, number: UInt32($0), length: Self.longest - $0 * 7)
+                }
+                async let sending: Void = from.send(raw: frames.flatMap { from.encoded($0) })
+                for frame in frames { #expect(try await to.receive() == frame) }
+                try await sending
+            }
+            async let forth: Void = exchange(a, b)
+            async let back: Void = exchange(b, a)
+            _ = try await (forth, back)
+            let report = try await lan.expectExactBooks()
+            #expect(report.totals.droppedFrames == 0, "\(report.totals.drops)")
+            try await lan.stop()
+        }
+
         @Test(.timeLimit(.minutes(1)), arguments: [true, false])
         func `vfkit attaches beside its port, and its file goes with it`(
             greets: Bool
