@@ -248,6 +248,7 @@ public final class DataPlane {
             macTable.flush(port: first.event.port)
             connections[first.event.port.index] = nil
             chargeEarlyFrames(of: first.connection)
+            chargeInheritance(of: first.connection)
             first.connection.deinitialize(count: 1)
             first.connection.deallocate()
             body(first.event)
@@ -260,10 +261,19 @@ public final class DataPlane {
         guard connection.pointee.hasEarlyFrames else { return }
         let block = counters.controlBlock(port: connection.pointee.port)
         for position in connection.pointee.earlyFrames.indices {
-            block.add(.receivedFrames)
-            block.add(.receivedBytes, UInt64(connection.pointee.earlyFrames[position].length))
-            block.add(dropped: .portRemoved)
+            block.add(
+                received: connection.pointee.earlyFrames[position].length, dropped: .portRemoved)
         }
+    }
+
+    /// Counts what a predecessor had left to a connection that came and went between two turns of
+    /// its owner.
+    private func chargeInheritance(of connection: UnsafeMutablePointer<Connection>) {
+        guard connection.pointee.state == .new else { return }
+        let block = counters.controlBlock(port: connection.pointee.port)
+        let waiting = connection.pointee.queue.frameCount + (connection.pointee.hasRest ? 1 : 0)
+        block.add(dropped: .portRemoved, UInt64(waiting))
+        connection.pointee.stream?.pointee.dropReceived(block)
     }
 
     /// Ends the workers. Every connection must have been detached and its `retired` event drained.

@@ -84,7 +84,7 @@ extension Worker where Backend: ~Copyable {
     private mutating func retire(_ connection: UnsafeMutablePointer<Connection>) {
         guard connection.pointee.state != .retiring else { return }
         dropQueue(connection, connection.pointee.state == .abandoned ? .noPeer : .portRemoved)
-        dropReceived(of: connection)
+        connection.pointee.stream?.pointee.dropReceived(connection.pointee.counters)
         connection.pointee.state = .retiring
         retiring.append(connection)
     }

@@ -32,7 +32,9 @@ extension Worker where Backend: ~Copyable {
             switch stream.pointee.receiver.next() {
             case .frame(let address, let length):
                 append(address, length: length, connection, buffer: Self.noBuffer)
-            case .oversize(let length): countOversize(length, connection)
+            case .oversize(let length):
+                // It is passed over as it arrives.
+                connection.pointee.counters.add(received: length, dropped: .oversize)
             case .needsTurn: return true
             case .broken(let ending):
                 end(connection, ending)
@@ -98,34 +100,6 @@ extension Worker where Backend: ~Copyable {
             return nil
         }
         return min(limit, frameCount &+ left)
-    }
-
-    /// Counts a frame that is passed over as it arrives.
-    private func countOversize(_ length: Int, _ connection: UnsafeMutablePointer<Connection>) {
-        let counters = connection.pointee.counters
-        counters.add(.receivedFrames, 1)
-        counters.add(.receivedBytes, UInt64(truncatingIfNeeded: length))
-        counters.add(dropped: .oversize, 1)
-    }
-
-    /// Counts the frames that were received whole and will not be forwarded, as the connection
-    /// leaves.
-    mutating func dropReceived(of connection: UnsafeMutablePointer<Connection>) {
-        guard let stream = connection.pointee.stream else { return }
-        let counters = connection.pointee.counters
-        while true {
-            stream.pointee.receiver.beginTurn()
-            switch stream.pointee.receiver.next() {
-            case .frame(_, let length):
-                counters.add(.receivedFrames)
-                counters.add(.receivedBytes, UInt64(truncatingIfNeeded: length))
-                counters.add(dropped: .portRemoved)
-            case .oversize(let length): countOversize(length, connection)
-            case .needsTurn: break
-            case .needsBytes: guard stream.pointee.receiver.receiveInherited() else { return }
-            case .broken: return
-            }
-        }
     }
 
     /// Ends a connection whose peer has, or that nothing more can be received from.

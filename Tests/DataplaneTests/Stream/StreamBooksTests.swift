@@ -109,6 +109,35 @@ struct StreamBooksTests {
         try fixture.stop()
     }
 
+    @Test func `what a predecessor left to a port that comes and goes is counted`() throws {
+        let fixture = try Fixture(ports: 1)
+        let behindLength: [UInt8] = [0, 0, 0, 100] + Fixture.frame(from: 0, to: nil)
+        let waiting = WaitingFrame(
+            time: 1, ingress: PortID(index: 0), bytes: Fixture.frame(from: 0, to: nil))
+        fixture.plane.hold(.all)
+        let rounds: UInt64 = 50
+        for _ in 0..<rounds {
+            var pair: [Int32] = [-1, -1]
+            let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+            try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
+            try fixture.attach(
+                pair,
+                ConnectionSettings(
+                    port: PortID(index: 0), transport: .stream, descriptor: pair[0],
+                    frameLengthMax: 1518, queueBytes: 1 << 18, queueDelayNanoseconds: 1_000_000,
+                    waitingFrames: [waiting, waiting],
+                    streamPosition: StreamPosition(
+                        received: behindLength + behindLength + [0], unsent: [1, 2, 3])))
+            // Its owner may have seen it, or not.
+            try fixture.detach(0)
+        }
+        let books = fixture.plane.counters.snapshot(port: PortID(index: 0))
+        #expect(books[.receivedFrames] == 2 * rounds)
+        #expect(books[dropped: .portRemoved] == 5 * rounds)
+        #expect(books[.sentFrames] == 0 && books[.queuedFrames] == 0)
+        try fixture.stop()
+    }
+
     @Test func `a packet of no bytes is a runt and not the end`() throws {
         let fixture = try Fixture(ports: 2)
         try fixture.attach(0, transport: .seqpacket)
