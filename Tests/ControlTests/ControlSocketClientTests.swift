@@ -17,7 +17,7 @@ struct ControlSocketClientTests {
     }
 
     @Test func `a lone stale socket is reported as refused`() throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         close(makeUnixSocket(at: directory.path + "/control.sock", listening: true))
         let client = try SwitchLocator(directories: [directory.path]).locate()
         let error = #expect(throws: ControlClientError.self) { try client.status() }
@@ -25,7 +25,7 @@ struct ControlSocketClientTests {
     }
 
     @Test func `a switch that says nothing is given two seconds`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         let listener = makeUnixSocket(at: path, listening: true)
         defer { close(listener) }
@@ -38,7 +38,7 @@ struct ControlSocketClientTests {
     }
 
     @Test func `a listener whose queue is full counts as not responding`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         let listener = makeUnixSocket(at: path, listening: true)
         var waiting: [Int32] = []
@@ -59,7 +59,7 @@ struct ControlSocketClientTests {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 503 No\r\n\r\n<html>",
     ])
     func `an answer that is no report is refused`(answer: String) async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         let listener = makeUnixSocket(at: path, listening: true)
         Thread.detachNewThread {
@@ -90,7 +90,7 @@ struct ControlSocketClientTests {
     }
 
     @Test func `of several switches one is chosen by name, or all are listed`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         var servers: [ControlServer] = []
         for name in ["lan0", "lab"] {
             let home = directory.path + "/" + name

@@ -107,25 +107,12 @@ extension MACReport {
     ])
 }
 
-/// A directory of its own under /tmp, short enough for socket paths, gone at the end.
-struct ControlSocketDirectory: ~Copyable {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/ringswitch-test-XXXXXX".utf8CString)
-        precondition(mkdtemp(&template) != nil, "mkdtemp failed: \(errno)")
-        path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
 /// Serves `service` at a new path while `body` runs, and stops in any case.
 func withServer<Result>(
     _ service: any SwitchInterface = StubSwitch(),
     _ body: (ControlClient, ControlServer) async throws -> Result
 ) async throws -> Result {
-    let directory = ControlSocketDirectory()
+    let directory = TemporaryDirectory()
     let server = ControlServer(
         path: directory.path + "/control.sock", service: service, logger: .quiet)
     try await server.start()

@@ -158,7 +158,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `a stale socket is replaced`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         close(makeUnixSocket(at: path, listening: true))
         #expect(throws: ControlClientError.stale(path)) {
@@ -185,7 +185,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `a file that is no socket is left alone`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         try Data("precious".utf8).write(to: URL(filePath: path))
         let server = ControlServer(path: path, service: StubSwitch(), logger: .quiet)
@@ -196,7 +196,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `stop leaves a successor's socket in place`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         let server = ControlServer(path: path, service: StubSwitch(), logger: .quiet)
         try await server.start()
@@ -219,7 +219,7 @@ struct ControlSocketServerTests {
     }
 
     @Test func `the longest path works`() async throws {
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let file = String(repeating: "y", count: 106 - directory.path.utf8.count)
         let path = directory.path + "/" + file
         #expect(path.utf8.count == 107)

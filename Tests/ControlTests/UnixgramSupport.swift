@@ -9,34 +9,6 @@ import Testing
 /// Whether the tests may make devices and become other users.
 let isRoot = geteuid() == 0
 
-/// A directory that goes with the object, with everything in it.
-final class TemporaryDirectory: Sendable {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/ringswitch-test-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { fatalError("mkdtemp: errno \(errno)") }
-        path = String(cString: made)
-        chmod(path, 0o777)
-    }
-
-    deinit {
-        if let directory = opendir(path) {
-            while let entry = readdir(directory) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                }
-                unlink(path + "/" + name)
-            }
-            closedir(directory)
-        }
-        rmdir(path)
-    }
-
-    /// The path of a file in the directory.
-    func callAsFunction(_ name: String) -> String { path + "/" + name }
-}
-
 /// A client's socket, which a test drives step by step.
 final class RawPeer {
     let descriptor: Int32

@@ -7,7 +7,7 @@ import Testing
 
 /// The data path of `attach`, with a socket pair in the place of the TAP device.
 @Suite(.serialized, .timeLimit(.minutes(1))) struct AttachCopierTests {
-    private let directory: SocketDirectory
+    private let directory: TemporaryDirectory
     private let path: String
     private let port: PlayedPort
     private let device: PlayedDevice
@@ -15,7 +15,7 @@ import Testing
     private let copier: FrameCopier
 
     init() throws {
-        directory = try SocketDirectory()
+        directory = TemporaryDirectory()
         path = directory.path + "/port.sock"
         port = try PlayedPort(path: path)
         device = try PlayedDevice()

@@ -4,19 +4,6 @@ import Glibc
 
 @testable import Control
 
-/// A directory for sockets, removed with this object. Short, for a socket's path has 107 bytes.
-final class SocketDirectory {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/rs-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemFailure(what: "mkdtemp", code: errno) }
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
 /// The switch's end of one port, played by the test.
 final class PlayedPort {
     /// Longest wait for anything that must happen.

@@ -8,12 +8,12 @@ import Testing
 
 /// Joining a port, and joining it again, against a port that the test plays.
 @Suite struct AttachJoinTests {
-    private let directory: SocketDirectory
+    private let directory: TemporaryDirectory
     private let path: String
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     init() throws {
-        directory = try SocketDirectory()
+        directory = TemporaryDirectory()
         path = directory.path + "/port.sock"
     }
 

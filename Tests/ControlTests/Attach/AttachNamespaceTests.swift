@@ -48,7 +48,7 @@ import Testing
 
     @Test(.enabled(if: mayMakeNamespaces))
     func `a command runs in the namespace with the device up, and gives its exit code`() throws {
-        let directory = try SocketDirectory()
+        let directory = TemporaryDirectory()
         let port = try PlayedPort(path: directory.path + "/port.sock")
         let name = "rs-test-run-\(getpid())"
         let script = """

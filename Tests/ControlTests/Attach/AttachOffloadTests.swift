@@ -9,13 +9,13 @@ import Testing
 
 /// A guest with offloading joined to a port that the test plays.
 private struct OffloadedGuest {
-    let directory: SocketDirectory
+    let directory: TemporaryDirectory
     let port: PlayedPort
     let joiner: Joiner
     let copier: FrameCopier
 
     init(device: Int32) throws {
-        directory = try SocketDirectory()
+        directory = TemporaryDirectory()
         port = try PlayedPort(path: directory.path + "/port.sock")
         joiner = try Joiner(
             portPath: directory.path + "/port.sock",

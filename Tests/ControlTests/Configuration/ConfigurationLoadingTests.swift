@@ -3,32 +3,14 @@ import Testing
 
 @testable import Control
 
-/// A directory of its own that is gone after the test.
-private struct ScratchDirectory: ~Copyable {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/ringswitch-configuration-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-    }
-
+extension TemporaryDirectory {
     /// Writes a file and returns its path.
-    func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
+    fileprivate func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
         let file = "\(path)/\(name)"
         let stream = try #require(fopen(file, "w"))
         for byte in bytes { putc(Int32(byte), stream) }
         try #require(fclose(stream) == 0)
         return file
-    }
-
-    deinit {
-        for directory in ["ringswitch", ""] {
-            for name in ["ringswitch.toml", "lan.toml"] {
-                unlink("\(path)/\(directory)/\(name)")
-            }
-            rmdir("\(path)/\(directory)")
-        }
     }
 }
 
@@ -40,14 +22,14 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
 
 @Suite struct ConfigurationLoadingTests {
     @Test func `a named file is read`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let file = try scratch.write(onePort.utf8, to: "lan.toml")
         #expect(try load(file).ports.map(\.name) == ["vm1"])
         #expect(Configuration.source(file: file, environment: rootEnvironment) == file)
     }
 
     @Test func `a byte order mark and carriage returns do no harm`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let text = "\u{feff}" + (onePort + "mode = 1\n").replacing("\n", with: "\r\n")
         let file = try scratch.write(text.utf8, to: "lan.toml")
         let errors = #expect(throws: ConfigurationErrors.self) { try load(file) }
@@ -55,14 +37,14 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
     }
 
     @Test func `a named file that is not there is an error`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let file = "\(scratch.path)/lan.toml"
         let errors = #expect(throws: ConfigurationErrors.self) { try load(file) }
         #expect(errors?.description == "\(file): cannot be read: No such file or directory")
     }
 
     @Test func `a directory is an error`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let directory = scratch.path
         let errors = #expect(throws: ConfigurationErrors.self) { try load(directory) }
         #expect(errors?.description == "\(directory): cannot be read: Is a directory")
@@ -70,7 +52,7 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
 
     @Test(.enabled(if: geteuid() != 0, "root may read everything"))
     func `a file without permission is an error`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let file = try scratch.write(onePort.utf8, to: "lan.toml")
         chmod(file, 0)
         let errors = #expect(throws: ConfigurationErrors.self) { try load(file) }
@@ -78,7 +60,7 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
     }
 
     @Test func `an empty file is an error`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let file = try scratch.write([], to: "lan.toml")
         let errors = #expect(throws: ConfigurationErrors.self) { try load(file) }
         #expect(
@@ -87,7 +69,7 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
     }
 
     @Test func `bytes that are no UTF-8 are an error with a line`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let file = try scratch.write([UInt8]("# é\n#".utf8) + [0xe9, 0x0a], to: "lan.toml")
         let errors = #expect(throws: ConfigurationErrors.self) { try load(file) }
         #expect(errors?.description == "\(file):2: not valid UTF-8")
@@ -99,7 +81,7 @@ private func load(_ file: String?) throws(ConfigurationErrors) -> Configuration 
     }
 
     @Test func `a user's file is found in the usual place`() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = TemporaryDirectory()
         let environment = ConfigurationEnvironment(
             userID: 1000, variables: ["XDG_CONFIG_HOME": scratch.path + "/"])
         #expect(Configuration.source(file: nil, environment: environment) == nil)

@@ -90,7 +90,7 @@ struct EventStreamTests {
 
     @Test func `a switch that goes without a word is told`() async throws {
         let service = StubSwitch()
-        let directory = ControlSocketDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.path + "/control.sock"
         let server = ControlServer(path: path, service: service, logger: .quiet)
         try await server.start()
