@@ -108,7 +108,9 @@ extension PeerPort {
     }
 
     private func lose(_ estate: PortEstate) {
-        host.count(id, dropped: .portRemoved, UInt64(estate.waiting.count))
+        // A frame of which a part was sent waited as well.
+        let unsent = estate.position?.unsent.isEmpty == false ? 1 : 0
+        host.count(id, dropped: .portRemoved, UInt64(estate.waiting.count + unsent))
         guard case .waiting = life.stage else { return }
         waitAfterRestoring()
         life.since = estate.state.since
