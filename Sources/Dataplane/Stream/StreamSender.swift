@@ -45,8 +45,7 @@ struct StreamSender: ~Copyable {
     /// Lengths, and short frames behind theirs.
     private let copies: UnsafeMutableRawPointer
 
-    private let rest: UnsafeMutableRawPointer
-    private let restCapacity: Int
+    private let rest: UnsafeMutableRawBufferPointer
     private var restStart = 0
     private var restEnd = 0
     /// Bytes of the frame that the rest is of.
@@ -56,13 +55,14 @@ struct StreamSender: ~Copyable {
     ///   - frameLengthMax: bytes of the longest frame.
     ///   - unsent: the end of a frame whose beginning a predecessor has sent.
     init(framing: StreamFraming, frameLengthMax: Int, unsent: [UInt8] = []) {
+        let room = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(framing.prefixLength + frameLengthMax, unsent.count), alignment: 16)
+        room.copyBytes(from: unsent)
         self.framing = framing
         pieces = .allocate(capacity: 1 + 3 * Self.batchMax)
         copies = .allocate(
             byteCount: Self.batchMax * (Self.copiedLengthMax + Self.prefixRoom), alignment: 16)
-        restCapacity = max(framing.prefixLength + frameLengthMax, unsent.count)
-        rest = .allocate(byteCount: restCapacity, alignment: 16)
-        UnsafeMutableRawBufferPointer(start: rest, count: restCapacity).copyBytes(from: unsent)
+        rest = room
         restEnd = unsent.count
         // More of the frame is not known.
         restFrameLength = unsent.count
@@ -80,7 +80,7 @@ struct StreamSender: ~Copyable {
     var restLength: Int { restEnd &- restStart }
     /// These bytes.
     var unsent: [UInt8] {
-        Array(UnsafeRawBufferPointer(start: rest + restStart, count: restLength))
+        Array(rest[restStart..<restEnd])
     }
 
     /// Describes what to send: the rest that there may be, then the frames.
@@ -90,7 +90,7 @@ struct StreamSender: ~Copyable {
     ) -> UnsafeBufferPointer<cshims_slice> {
         precondition(frames.count <= Self.batchMax)
         pieceCount = 0
-        if hasRest { add(rest + restStart, restEnd &- restStart) }
+        if hasRest, let start = rest.baseAddress { add(start + restStart, restLength) }
         var end = 0
         for index in 0..<frames.count {
             let frame = frames[index]
@@ -120,7 +120,8 @@ struct StreamSender: ~Copyable {
         if pieceCount > 0 {
             let last = pieces[pieceCount &- 1]
             if let start = last.address, start + Int(truncatingIfNeeded: last.length) == address {
-                pieces[pieceCount &- 1].length &+= UInt64(truncatingIfNeeded: length)
+                pieces[pieceCount &- 1] = cshims_slice(
+                    address: start, length: last.length &+ UInt64(truncatingIfNeeded: length))
                 return
             }
         }
@@ -166,9 +167,10 @@ struct StreamSender: ~Copyable {
     /// Keeps what is left of a frame with its prefix behind the first `count` bytes.
     private mutating func keep(_ frame: cshims_gather, from count: Int) {
         let length = framing.prefixLength &+ frame.length
-        precondition(length <= restCapacity)
-        rest.storeBytes(of: framing.prefix(of: frame.length), as: UInt32.self)
-        frame.copy(to: rest + framing.prefixLength)
+        precondition(length <= rest.count)
+        guard let start = rest.baseAddress else { return }
+        start.storeBytes(of: framing.prefix(of: frame.length), as: UInt32.self)
+        frame.copy(to: start + framing.prefixLength)
         (restStart, restEnd) = (count, length)
         restFrameLength = frame.length
     }
