@@ -71,7 +71,8 @@ final class DataPlaneFixture {
                 earlyFrames: earlyFrames, waitingFrames: waitingFrames))
     }
 
-    /// Attaches one end of a socket pair, whose other end is the peer's; both are closed in the end.
+    /// Attaches one end of a socket pair, whose other end is the peer's; both are closed in the
+    /// end.
     func attach(_ pair: [Int32], _ settings: ConnectionSettings) throws {
         (switchEnds[settings.port.index], ends[settings.port.index]) = (pair[0], pair[1])
         try plane.attach(settings)

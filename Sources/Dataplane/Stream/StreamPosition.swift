@@ -8,7 +8,8 @@
 //     to the peer     [ unsent ][ frames that waited ][ frames that come ...
 //
 // The position is somebody else's document to whoever takes it: whatever it says, it costs its own
-// peer at most. Bytes that are no frames end the connection as they would if the peer had sent them.
+// peer at most. Bytes that are no frames end the connection as they would if the peer had sent
+// them.
 
 public import SwitchCore
 
