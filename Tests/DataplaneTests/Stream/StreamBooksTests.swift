@@ -34,6 +34,13 @@ struct StreamBooksTests {
     /// bytes of one more.
     private func wholeFrames(_ descriptor: Int32) -> (count: Int, rest: Int) {
         var bytes: [UInt8] = []
+        return wholeFrames(descriptor, after: &bytes)
+    }
+
+    /// The same with what was read before.
+    private func wholeFrames(
+        _ descriptor: Int32, after bytes: inout [UInt8]
+    ) -> (count: Int, rest: Int) {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
@@ -80,6 +87,34 @@ struct StreamBooksTests {
         #expect(books[.queuedFrames] == 0)
         try fixture.expectBalance()
         try fixture.stop()
+    }
+
+    @Test func `a frame that was cut off goes on at a successor`() throws {
+        let old = try makeCongested()
+        old.plane.hold(.all)
+        try old.wait("nothing moves") { old.plane.isAtRest }
+        let port = PortID(index: 1)
+        let position = try #require(old.plane.streamPosition(of: port))
+        #expect(!position.unsent.isEmpty && position.received.isEmpty)
+        let (waiting, _) = old.plane.waitingFrames(of: port, bytesMax: .max)
+        let pair = try old.giveAway(1)
+        try old.stop()
+
+        let new = try Fixture(ports: 2)
+        try new.attach(
+            pair,
+            ConnectionSettings(
+                port: port, transport: .stream, descriptor: pair[0], frameLengthMax: 30_000,
+                queueBytes: 16 << 20, queueDelayNanoseconds: 60_000_000_000,
+                waitingFrames: waiting, streamPosition: position))
+        var bytes: [UInt8] = []
+        try new.wait("every frame has come whole") {
+            wholeFrames(pair[1], after: &bytes) == (Self.frameCount, 0)
+        }
+        try new.wait("it counts as sent") {
+            new.plane.counters.snapshot()[.sentFrames] == UInt64(waiting.count + 1)
+        }
+        try new.stop()
     }
 
     @Test func `what was received whole of a port that goes is received, and dropped`() throws {
