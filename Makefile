@@ -22,6 +22,10 @@ CONTROL_TESTS := ControlTests
 RELEASE_TESTS := Budget|Speed
 THREAD_TESTS  := RCUTests|MACTableConcurrencyTests|CounterTests|DataplaneTests.*HandoverTests|HoldTests
 MEMORY_TESTS  := RemovalTests|LiveChangeTests|HoldTests
+# The whole switch, built with a sanitizer, while its ports change; the tests themselves are the plain ones.
+# The thread sanitizer does not know Swift's Mutex, so what is relayed is left out of it.
+CHANGE_TESTS  := EndToEndTests.*RunTimePorts
+CARRY_TESTS   := EndToEndTests.*(RunTimePorts|SharedPath|TakeoverOfPorts)
 
 .PHONY: help
 help: ## lists the targets
@@ -73,9 +77,12 @@ test-budgets: build ## hot functions free of allocation, locks and reference cou
 	@$(STEP) "instructions" 5m scripts/instructions .build/release/micro
 
 .PHONY: test-tsan
-test-tsan: needs-build ## what several threads touch, under the thread sanitizer
+test-tsan: needs-test ## what several threads touch, under the thread sanitizer
 	@$(STEP) "tests, thread sanitizer" 15m scripts/swift-test \
 	    --sanitize=thread --scratch-path .build-tsan --filter '$(THREAD_TESTS)'
+	@RINGSWITCH_BINARIES='$(CURDIR)/.build-tsan/debug' TSAN_OPTIONS=halt_on_error=1 \
+	    $(STEP) "changes of ports, thread sanitizer" 10m scripts/swift-test --no-parallel \
+	    --filter '$(CHANGE_TESTS)'
 
 # Leaks are not looked for: the test runner itself has some at its end. Descriptors and pools are
 # counted by the tests.
@@ -83,6 +90,9 @@ test-tsan: needs-build ## what several threads touch, under the thread sanitizer
 test-asan: needs-test ## removal of ports under fire, under the address sanitizer
 	@ASAN_OPTIONS=detect_leaks=0 $(STEP) "tests, address sanitizer" 15m scripts/swift-test \
 	    --sanitize=address --scratch-path .build-asan --filter '$(MEMORY_TESTS)'
+	@RINGSWITCH_BINARIES='$(CURDIR)/.build-asan/debug' ASAN_OPTIONS=detect_leaks=0 \
+	    $(STEP) "changes of ports, address sanitizer" 10m scripts/swift-test --no-parallel \
+	    --filter '$(CARRY_TESTS)'
 
 .PHONY: fuzz-smoke
 fuzz-smoke: needs-build ## half a minute of fuzzing what is done to large frames and checksums

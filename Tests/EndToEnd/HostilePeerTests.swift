@@ -120,4 +120,6 @@ extension EndToEnd {
 extension SwitchProcess {
     /// Whether the binary under test is the slow one with assertions, beside the test bundle.
     static let isDebugBuild = !executable.contains("/release/") && executable.contains("/debug/")
+    /// Whether it was built with a sanitizer, which keeps what is freed for a while.
+    static let isSanitized = ["/.build-tsan/", "/.build-asan/"].contains(where: executable.contains)
 }

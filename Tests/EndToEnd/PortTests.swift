@@ -64,22 +64,41 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test func `a thousand ports come and go under traffic, and nothing is left of them`()
-            async throws
-        {
+        /// How ports come, change and go a thousand times.
+        enum Way: CaseIterable {
+            /// A port is added and removed.
+            case requests
+            /// The file is another one each time: a port is new, one has gone, the others change.
+            case reloads
+        }
+
+        @Test(arguments: Way.allCases)
+        func `a thousand changes under traffic cost nobody a frame, and nothing is left of them`(
+            way: Way
+        ) async throws {
             let keys = "queue_bytes = \"16MiB\"\nqueue_delay = \"1s\""
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"], keys))
             let load = try LoadGenerator(
                 endpoints: [lan.endpoint("a", 0), lan.endpoint("b", 1)],
-                flows: ["from=a to=b size=300 rate=10000 duration=100"], options: ["--ready"])
+                flows: ["from=a to=b size=300 rate=10000 duration=200"], options: ["--ready"])
             try await load.isReady()
             let client = ControlClient(socketPath: lan.directory.file("control.sock"))
-            let edit = PortEdit(name: "x", keys: ["type": "unixgram"])
             func churn(_ count: Int) async throws {
                 try await blocking {
-                    for _ in 0..<count {
-                        _ = try client.addPort(edit)
-                        _ = try client.removePort("x")
+                    for round in 0..<count {
+                        switch way {
+                        case .requests:
+                            _ = try client.addPort(
+                                PortEdit(name: "x", keys: ["type": "unixgram"]))
+                            _ = try client.removePort("x")
+                        case .reloads:
+                            let queue = round % 2 == 0 ? "fair" : "fifo"
+                            try lan.write(
+                                SwitchProcess.ports(
+                                    ["a", "b", "x\(round % 2)"],
+                                    keys + "\nqueue = \"\(queue)\""))
+                            #expect(try client.reload().hasChanges)
+                        }
                     }
                 }
             }
@@ -94,9 +113,10 @@ extension EndToEnd {
             try await churn(900)
             #expect(try descriptors() <= files)
             let growth = try lan.residentKilobytes() - memory
-            print("900 ports later: \(growth) KiB more")
-            // Each request of the last minute has a timer of 800 bytes in the library that serves.
-            #expect(growth < 4096)
+            print("900 times later (\(way)): \(growth) KiB more")
+            // What serves requests keeps a few KiB of each for a minute, and what reads TOML loses
+            // a hundred bytes of each reload.
+            if !SwitchProcess.isSanitized { #expect(growth < 8192) }
             load.process.send(signal: SIGTERM)
             let report = try await load.report(within: .seconds(20))
             #expect(report.faults == 0 && report.flow(0)?.lost == 0)

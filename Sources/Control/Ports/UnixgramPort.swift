@@ -1,4 +1,4 @@
-// A port that listens on a socket path and takes one peer at a time (PeerPort.swift tells its life).
+// A port that listens on a socket path and takes one peer at a time; PeerPort.swift tells its life.
 //
 // While it waits, Control reads the socket; while a peer is attached, the worker does. A peer's end
 // is noticed by the pidfd that came with its handshake, or by looking (PeerWatch.swift). A failed

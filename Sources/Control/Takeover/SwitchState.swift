@@ -46,8 +46,8 @@ struct SwitchState: Codable, Sendable {
         var baseline: CounterState?
         /// Frames that waited for the peer and did not come along.
         var omittedFrames = 0
-        /// The socket on which peers come, where it is not the peer's as well; with the first of the
-        /// ports that share it.
+        /// The socket on which peers come, where it is not the peer's as well; with the first of
+        /// the ports that share it.
         var listener: SocketState?
         var socket: SocketState?
         var peer: PeerState?

@@ -3,6 +3,7 @@ import Testing
 
 @testable import Control
 
+/// Files of any bytes.
 extension TemporaryDirectory {
     /// Writes a file and returns its path.
     fileprivate func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
