@@ -74,6 +74,8 @@ protocol PortHost: AnyObject {
     func becameVacant(_ port: String)
     /// What a successor would need has changed.
     func stateChanged()
+    /// Whether nothing moves, so that all that can be known is known.
+    var isAtRest: Bool { get }
     /// Tells those who follow the switch's events.
     func tell(_ event: SwitchEvent)
     /// Writes one line to the log.

@@ -75,6 +75,7 @@ extension PeerPort {
             host.tell(.connectionEstablished(configuration.name, peer.status))
         }
         life.isInherited = false
+        life.isActive = true
         peerActivated()
     }
 
@@ -104,8 +105,9 @@ extension PeerPort {
         life.forgetPeer()
         letGo(of: peer)
         life.stage = .waiting
-        if !life.isClosing { waitAgain(isRefused: isRefused) }
+        // Who waits for its end has the port before whoever is told that nobody has it.
         life.retired.open()
+        if !life.isClosing { waitAgain(isRefused: isRefused) }
     }
 
     func close() async {

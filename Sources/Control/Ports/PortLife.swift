@@ -40,6 +40,8 @@ final class PortLife<Peer: PortPeer> {
     var isSuspended = false
     /// The peer came with the port from a predecessor, and does not forward yet.
     var isInherited = false
+    /// The data plane has taken the peer.
+    var isActive = false
     var isClosing = false
     /// Opens when the data plane has let go of the peer that leaves.
     var retired = Gate()
@@ -66,6 +68,7 @@ final class PortLife<Peer: PortPeer> {
     func attach(_ peer: Peer, _ connection: ConnectionSettings) throws(PortError) {
         do throws(PortError) {
             let generation = try host.attach(connection)
+            isActive = false
             stage = .attached(peer, generation: generation)
         } catch {
             forgetPeer()

@@ -86,10 +86,14 @@ final class SharedUnixgramPath {
 
     /// Takes nobody, and carries nothing, until `resume`.
     func suspend() {
+        guard !isSuspended else { return }
         isSuspended = true
         search?.cancel()
         readable?.suspend()
-        for socket in relays { socket.relay?.suspend() }
+        for socket in relays {
+            socket.relay?.suspend()
+            countStrangers(of: socket)
+        }
     }
 
     /// Goes on after `suspend`.
@@ -217,6 +221,7 @@ final class SharedUnixgramPath {
             }
             listener = next
             failure = nil
+            ports.first?.host.stateChanged()
             return true
         } catch {
             fail(error.description)
@@ -261,7 +266,9 @@ final class SharedUnixgramPath {
 
     private func relay(_ listener: UnixgramListener, _ clients: [UnixgramClient]) {
         guard !clients.isEmpty else { return listener.close() }
-        takeWaiting(of: makeRelay(on: listener), clients)
+        let socket = makeRelay(on: listener)
+        takeWaiting(of: socket, clients)
+        socket.relay?.resume()
     }
 
     /// The relay of the socket with this file.
@@ -302,8 +309,7 @@ final class SharedUnixgramPath {
     private func takeWaiting(of socket: RelayedSocket, _ found: [UnixgramClient] = []) {
         guard let relay = socket.relay else { return }
         let known = Set(relay.addresses)
-        let lost = relay.takeStrangers()
-        if lost.frames + lost.greetings > 0 { ports.first?.countStrangers(lost) }
+        countStrangers(of: socket)
         let clients = found.isEmpty ? socket.listener.census() ?? [] : found
         for client in clients where !known.contains(client.peer.address) {
             guard let port = freePort else { return }
@@ -311,6 +317,12 @@ final class SharedUnixgramPath {
         }
         // All have gone, or were refused.
         if relay.addresses.isEmpty { endRelay(of: socket) }
+    }
+
+    private func countStrangers(of socket: RelayedSocket) {
+        guard let lost = socket.relay?.takeStrangers(), lost.frames + lost.greetings > 0
+        else { return }
+        ports.first?.countStrangers(lost)
     }
 
     private func endRelay(of socket: RelayedSocket) {

@@ -120,10 +120,8 @@ final class SharedUnixgramPort: PeerPort {
         switch line {
         case .own(let socket):
             if case .dead(let reason) = socket.probe(peer) { leave(reason) }
-        case .relayed(let relay, let client, _):
-            let losses = relay.takeLosses(client.peer.address)
-            count(losses)
-            if losses.isGone || !client.exists { leave("its socket is closed") }
+        case .relayed(_, let client, _):
+            if countLosses() || !client.exists { leave("its socket is closed") }
         }
     }
 
@@ -145,10 +143,8 @@ final class SharedUnixgramPort: PeerPort {
     /// Lets go of what the peer was reached by, and counts what it had sent and nobody read.
     func hangUp() {
         guard let line else { return }
-        if case .relayed(let relay, let client, _) = line {
-            count(relay.takeLosses(client.peer.address))
-            relay.remove(client.peer.address)
-        }
+        countLosses()
+        if case .relayed(let relay, let client, _) = line { relay.remove(client.peer.address) }
         let leftover = UnixgramListener.readLeftover(of: line.descriptor)
         life.countUnserved(frames: leftover.frames, bytes: leftover.bytes)
         if case .own(let socket) = line { socket.close() }
@@ -157,7 +153,16 @@ final class SharedUnixgramPort: PeerPort {
 
     // MARK: Books
 
-    /// Counts what the relay could not pass on.
+    /// Counts what the relay could not pass on since the last time.
+    /// - Returns: whether the peer has refused a frame.
+    @discardableResult
+    func countLosses() -> Bool {
+        guard case .relayed(let relay, let client, _) = line else { return false }
+        let losses = relay.takeLosses(client.peer.address)
+        count(losses)
+        return losses.isGone
+    }
+
     private func count(_ losses: UnixgramRelay.Losses, as reason: DropReason = .handoverFull) {
         host.count(id, .handshakes, UInt64(losses.greetings))
         host.count(id, .receivedFrames, UInt64(losses.frames))

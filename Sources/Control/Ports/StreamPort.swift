@@ -183,7 +183,7 @@ final class StreamPort: PeerPort {
 
     func tend() {
         guard !life.isClosing else { return }
-        if listener == nil, !settings.connects { joinListenerAgain() }
+        if listener == nil, !settings.connects, case .waiting = life.stage { joinListenerAgain() }
         listener?.tend()
         if case .paused = life.stage {
             life.stage = .waiting
@@ -243,6 +243,7 @@ extension StreamPort: StreamTaker {
     }
 
     func listenerChanged(_ failure: PortError?) {
+        host.stateChanged()
         let hasChanged = failure != listenerFailure
         listenerFailure = failure
         guard hasChanged else { return }

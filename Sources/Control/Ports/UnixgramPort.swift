@@ -141,11 +141,17 @@ final class UnixgramPort: PeerPort {
             let leftover = try listener.listenAgain()
             life.countUnserved(frames: leftover.frames, bytes: leftover.bytes)
             listen()
-            search = Timer(afterMilliseconds: Self.searchDelayMilliseconds) { [weak self] in
-                self?.acceptPeer(isSearch: true)
-            }
+            searchLater()
         } catch {
             fail(error)
+        }
+    }
+
+    /// Somebody may be connected whose greeting is lost.
+    func searchLater() {
+        search?.cancel()
+        search = Timer(afterMilliseconds: Self.searchDelayMilliseconds) { [weak self] in
+            self?.acceptPeer(isSearch: true)
         }
     }
 

@@ -166,7 +166,7 @@ final class StreamListener {
 
     /// A port can take a client again.
     func becameFree() {
-        guard patience != nil else { return }
+        guard patience != nil, !isSuspended else { return }
         patience?.cancel()
         listen()
     }

@@ -31,7 +31,7 @@ final class ReadSource {
         source.activate()
     }
 
-    /// Calls back no more until `resume`, which has to follow before the end.
+    /// Calls back no more until `resume`.
     func suspend() {
         guard !isSuspended else { return }
         isSuspended = true
@@ -46,11 +46,15 @@ final class ReadSource {
     }
 
     /// Calls back no more. The descriptor must stay open until the end.
-    func cancel() { source.cancel() }
+    func cancel() {
+        source.cancel()
+        // One that is suspended would never come to its end.
+        resume()
+    }
 
     /// Calls back no more; the descriptor may be closed when it returns.
     func end() async {
-        source.cancel()
+        cancel()
         await ended.wait()
     }
 }

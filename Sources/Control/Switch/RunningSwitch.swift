@@ -28,11 +28,11 @@ extension SwitchDaemon {
             var first = configuration
             if let estate { first.ports = estate.former.ports }
             let control = try await makeSwitch(first, store)
+            var missing: [any ManagedPort] = []
             if let estate {
                 do {
-                    let missing = try await control.enter(
+                    missing = try await control.enter(
                         estate.kept.full, estate.kept.descriptors)
-                    await control.forward(opening: missing)
                 } catch {
                     // At once, so that nothing is removed that the next one may use.
                     logger.error("\(error)")
@@ -41,7 +41,9 @@ extension SwitchDaemon {
             } else {
                 try await control.open(patience: patience)
             }
+            // Before anything moves: what was left behind is not true any more then.
             await keep(control, store, former: estate?.kept, names: Array(passed.keys))
+            if estate != nil { await control.forward(opening: missing) }
             let running = await Running(self, control, directory)
             do {
                 try await running.open(isSuccessor: false)

@@ -265,6 +265,8 @@ extension Switch: PortHost {
 
     func stateChanged() { keeper?.stateChanged() }
 
+    var isAtRest: Bool { heldEvents != nil }
+
     func tell(_ event: SwitchEvent) { events.publish(event) }
 
     func log(_ level: PortLogLevel, _ message: String, port: String) {

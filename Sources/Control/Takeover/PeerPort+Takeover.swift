@@ -56,7 +56,11 @@ extension PeerPort {
     func resume() { life.isSuspended = false }
 
     var isInTransit: Bool {
-        if case .leaving = life.stage { true } else { life.isInherited }
+        switch life.stage {
+        case .closed, .waiting, .paused, .failed: false
+        case .attached: !life.isActive
+        case .leaving: true
+        }
     }
 
     var isServing: Bool { if case .attached = life.stage { true } else { false } }
@@ -65,10 +69,10 @@ extension PeerPort {
 
     func describe(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
         switch life.stage {
-        case .closed, .failed, .leaving: return
-        case .waiting, .paused: state.stage = .listening
+        case .closed, .failed: return
+        case .waiting, .paused, .leaving: state.stage = .listening
         case .attached(let peer, _):
-            let goesAlong = life.isSuspended || !isStream
+            let goesAlong = host.isAtRest || !isStream
             state.stage = goesAlong ? .attached : .listening
             if goesAlong { describe(peer, into: &state, &kept) }
         }
@@ -91,7 +95,7 @@ extension PeerPort {
         life.stage = .waiting
         restorePlace(estate, &descriptors)
         do throws(PortError) {
-            guard estate.state.stage == .attached,
+            guard estate.state.stage == .attached, !isStream || estate.position != nil,
                 let (peer, known) = try restorePeer(estate, &descriptors)
             else { return lose(estate) }
             var connection = known

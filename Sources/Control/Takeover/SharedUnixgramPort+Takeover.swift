@@ -10,6 +10,7 @@ extension SharedUnixgramPort: HeritablePort {
     func suspend() {
         life.isSuspended = true
         place.suspend()
+        countLosses()
     }
 
     func resume() {
@@ -62,7 +63,7 @@ extension SharedUnixgramPort: HeritablePort {
             state.socket = SwitchState.SocketState(socket)
             // While the relay carries, what waits is soon delivered.
             state.relayed = SwitchState.RelayedState(
-                clientInode: client.inode, waiting: life.isSuspended ? pair.waiting : nil)
+                clientInode: client.inode, waiting: host.isAtRest ? pair.waiting : nil)
             kept += [keep(.socket, end.number, end), keep(.pair, pair.end.number, pair.end)]
             // systemd does not keep one socket under two names.
             if place.isFirst(self, of: relay) {
@@ -76,17 +77,15 @@ extension SharedUnixgramPort: HeritablePort {
         _ estate: PortEstate, _ descriptors: inout StateDescriptors
     ) throws(PortError) -> (peer: UnixgramPeer, connection: ConnectionSettings)? {
         let name = configuration.name
-        let process = descriptors.take(.process, of: name)
         guard let known = estate.state.peer, let socket = estate.state.socket,
             let number = descriptors.take(.socket, of: name)
         else { return nil }
-        let peer = UnixgramPeer(known, process: process)
+        let peer = UnixgramPeer(known, process: descriptors.take(.process, of: name))
         if let relayed = estate.state.relayed {
             let end = PassedDescriptor(adopting: number)
-            guard let pair = descriptors.take(.pair, of: name),
-                let relay = place.relay(on: socket.file)
-            else { return nil }
-            relay.add(peer.address, PassedDescriptor(adopting: pair), waiting: relayed.waiting)
+            let pair = descriptors.take(.pair, of: name).map(PassedDescriptor.init(adopting:))
+            guard let pair, let relay = place.relay(on: socket.file) else { return nil }
+            relay.add(peer.address, pair, waiting: relayed.waiting)
             line = .relayed(
                 relay, UnixgramClient(inode: relayed.clientInode, peer: peer), end: end)
         } else {

@@ -74,7 +74,8 @@ final class StateKeeper {
 
     private func write() {
         isScheduled = false
-        guard !isEnding else { return }
+        // Of a switch at rest nothing is written that would be wrong as soon as it goes on.
+        guard !isEnding, !host.isAtRest else { return }
         var (state, descriptors) = host.describeState()
         state.counterLayout = .current(
             portCapacity: Configuration.portLimit, workerCount: host.configuration.workers)

@@ -57,6 +57,8 @@ extension Switch {
                     state: state, waiting: frames, position: positions[state.index]),
                 &descriptors)
         }
+        // Whoever comes now is left to the predecessor, should it have to go on.
+        for port in ports { port.suspend() }
         let deadline = ContinuousClock.now + Self.enterPatience
         while ports.contains(where: \.isInTransit) {
             guard ContinuousClock.now < deadline else {
@@ -72,10 +74,15 @@ extension Switch {
     /// - Parameter missing: ports to be opened; what fails is tried again later.
     func forward(opening missing: [any ManagedPort]) async {
         dataPlane.hold(.none)
+        for port in ports { port.resume() }
         await streamListeners.closeUnused()
-        for port in missing {
+        for port in missing { Task { await openPatiently(port) } }
+    }
+
+    private func openPatiently(_ port: any ManagedPort) async {
+        while !isClosing, ports.contains(where: { $0 === port }) {
             do throws(PortError) {
-                try port.open()
+                return try port.open()
             } catch {
                 logger.error(
                     "port not opened",
@@ -83,6 +90,7 @@ extension Switch {
                         "port": "\(port.configuration.name)", "reason": "\(error)",
                     ])
             }
+            try? await Task.sleep(for: .seconds(2))
         }
     }
 

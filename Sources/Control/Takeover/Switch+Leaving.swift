@@ -53,6 +53,7 @@ extension Switch {
         heldEvents = nil
         for port in ports { port.resume() }
         for event in events { slots[event.port.index]?.handle(event) }
+        stateChanged()
         endChange()
     }
 

@@ -2,6 +2,7 @@
 // else to do yet.
 
 internal import Foundation
+internal import Glibc
 internal import Logging
 
 /// Asks the switch of a runtime directory to hand over.
@@ -95,15 +96,18 @@ final class TakeoverClient {
     }
 
     /// Says that this process forwards now. A switch that has gone has left everything here.
-    /// - Throws: when the switch has decided otherwise, and goes on itself.
+    /// - Throws: when the switch has decided otherwise and goes on itself, or may do so: a switch
+    ///   that says nothing may only be stopped.
     func finish() throws(SwitchError) {
         do throws(ControlClientError) {
             _ = try client.request(
                 TakeoverOperation.done.rawValue, TakeoverNothing(), as: TakeoverNothing.self,
                 secondsMax: Self.answerSecondsMax)
         } catch {
-            guard case .declined = error else { return }
-            throw SwitchError("the running switch goes on: \(error)")
+            switch error {
+            case .connectionLost, .system(_, code: EPIPE), .system(_, code: ECONNRESET): return
+            default: throw SwitchError("the running switch goes on: \(error)")
+            }
         }
     }
 

@@ -19,6 +19,7 @@ extension UnixgramPort: HeritablePort {
     func resume() {
         life.isSuspended = false
         readable?.resume()
+        if case .waiting = life.stage { searchLater() }
     }
 
     func describePlace(into state: inout SwitchState.PortState, _ kept: inout [KeptDescriptor]) {
@@ -53,7 +54,8 @@ extension UnixgramPort: HeritablePort {
         _ estate: PortEstate, _ descriptors: inout StateDescriptors
     ) throws(PortError) -> (peer: UnixgramPeer, connection: ConnectionSettings)? {
         guard let listener, let known = estate.state.peer else { return nil }
-        let process = descriptors.take(.process, of: configuration.name)
+        let peer = UnixgramPeer(
+            known, process: descriptors.take(.process, of: configuration.name))
         // The predecessor held the buffer to what the peer read; that is found out anew.
         let effective = try listener.setSendBuffer(settings.sendBuffer)
         life.effectiveSendBuffer = effective
@@ -61,7 +63,7 @@ extension UnixgramPort: HeritablePort {
             asked: settings.sendBuffer, effective: effective, usedMagic: known.usedMagic)
         var connection = life.connection(.unixgram, listener.descriptor)
         connection.sendBuffer = effective
-        return (UnixgramPeer(known, process: process), connection)
+        return (peer, connection)
     }
 
     func peerRestored(_ peer: UnixgramPeer, _ estate: PortEstate) {

@@ -64,7 +64,8 @@ final class UnixgramRelay: Sendable {
     private static let retryMilliseconds: Int32 = 1
     private static let pairBuffer: Int64 = 2 << 20
 
-    /// Begins to carry; nothing before there are clients.
+    /// Makes a relay that carries nothing before `resume`: frames of clients that it does not know
+    /// yet would be those of strangers.
     /// - Parameters:
     ///   - socket: unconnected; it stays open until `onEnd` is called.
     ///   - onStranger: called on the relay's thread when a source is no client.
@@ -76,6 +77,7 @@ final class UnixgramRelay: Sendable {
         self.socket = socket
         self.onStranger = onStranger
         self.onEnd = onEnd
+        state.withLock { $0.isSuspended = true }
         wake = cshims_eventfd_create()
         _ = cshims_socket_set_pass_pidfd(socket, false)
         _ = cshims_socket_set_pass_credentials(socket, false)
