@@ -9,27 +9,6 @@ extension EndToEnd {
     /// `run --takeover`: what goes well.
     @Suite("Takeover", .timeLimit(.minutes(2)))
     struct Takeover {
-        /// Sends numbered frames from one peer to another, and demands that they come in order,
-        /// until the task is cancelled.
-        /// - Returns: how many there were.
-        private func stream(from peer: Peer, to other: Peer) -> Task<UInt32, any Error> {
-            Task.detached {
-                var number: UInt32 = 0
-                while !Task.isCancelled {
-                    let burst = number..<(number + 20)
-                    for number in burst {
-                        try peer.send(peer.frame(to: other.mac, number: number))
-                    }
-                    for number in burst {
-                        let frame = try await other.receive()
-                        #expect(frame == peer.frame(to: other.mac, number: number))
-                    }
-                    number = burst.upperBound
-                }
-                return number
-            }
-        }
-
         @Test func `ten takeovers under traffic lose and reorder nothing`() async throws {
             let configuration = SwitchProcess.ports(["a", "b", "c"], "queue_delay = \"10s\"")
             var lan = try await SwitchProcess(configuration)
@@ -38,7 +17,7 @@ extension EndToEnd {
             try await Peer.introduce(peers)
             let before = try await lan.status()
             let macs = try await lan.command("macs", "--json").standardOutput
-            let sender = stream(from: peers[0], to: peers[1])
+            let sender = peers[0].stream(to: peers[1])
             var last = before.totals
             for round in 0..<10 {
                 let next = try await SwitchProcess(takingOver: lan)

@@ -13,6 +13,7 @@ import Dispatch
 import Foundation
 import Glibc
 import Synchronization
+import Testing
 
 /// One end of a port, in the hands of a test.
 ///
@@ -132,6 +133,25 @@ final class Peer: Sendable {
             let frame = try await receive(within: limit)
             if frame == marker { return frames }
             frames.append(frame)
+        }
+    }
+
+    /// Sends numbered frames to another one, and demands that they come in order, until the task is
+    /// cancelled.
+    /// - Returns: how many there were.
+    func stream(to other: Peer) -> Task<UInt32, any Error> {
+        Task.detached {
+            var number: UInt32 = 0
+            while !Task.isCancelled {
+                let burst = number..<(number + 20)
+                for number in burst { try self.send(self.frame(to: other.mac, number: number)) }
+                for number in burst {
+                    let frame = try await other.receive()
+                    #expect(frame == self.frame(to: other.mac, number: number))
+                }
+                number = burst.upperBound
+            }
+            return number
         }
     }
 
