@@ -83,6 +83,13 @@ extension PeerPort {
         host.tell(.connectionRefused(configuration.name, peer.status, reason: reason))
     }
 
+    /// Says that the port can be found again.
+    func tellRestored() {
+        life.lastError = nil
+        life.log(.info, "listening on \(path ?? "nothing") again")
+        host.tell(.portRestored(configuration.name))
+    }
+
     // MARK: Parting
 
     /// Parts with the peer, if there is one.

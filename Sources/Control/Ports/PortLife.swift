@@ -100,6 +100,19 @@ final class PortLife<Peer: PortPeer> {
         configuration = next
     }
 
+    /// The same for a port whose socket has a send buffer, which `set` asks the kernel for.
+    func change(
+        to next: PortConfiguration, sendBuffer wanted: Int, from former: Int,
+        _ set: (Peer) throws(PortError) -> Int
+    ) throws(PortError) {
+        guard wanted != former, case .attached(let peer, _) = stage else {
+            return change(to: next, sendBuffer: nil)
+        }
+        let effective = try set(peer)
+        showSendBuffer(effective, asked: wanted)
+        change(to: next, sendBuffer: effective)
+    }
+
     /// Keeps an error for `status`, and logs it unless that was the last word.
     func note(_ message: String, _ level: PortLogLevel) {
         guard message != lastError else { return }

@@ -196,13 +196,9 @@ final class StreamPort: PeerPort {
     func adapt(to next: PortConfiguration) throws(PortError) {
         guard case .stream(let wanted) = next.kind else { preconditionFailure("another type") }
         if wanted.access != settings.access { try listener?.setAccess(wanted.access) }
-        var granted: Int?
-        if wanted.sendBuffer != settings.sendBuffer, case .attached(let peer, _) = life.stage {
-            let effective = try peer.setSendBuffer(wanted.sendBuffer)
-            granted = effective
-            life.showSendBuffer(effective, asked: wanted.sendBuffer)
+        try life.change(to: next, sendBuffer: wanted.sendBuffer, from: settings.sendBuffer) {
+            peer throws(PortError) in try peer.setSendBuffer(wanted.sendBuffer)
         }
-        life.change(to: next, sendBuffer: granted)
         settings = wanted
     }
 
@@ -251,9 +247,7 @@ extension StreamPort: StreamTaker {
             life.note(failure.description, .error)
             host.tell(.portFailed(configuration.name, reason: failure.description))
         } else {
-            life.lastError = nil
-            life.log(.info, "listening on \(settings.path) again")
-            host.tell(.portRestored(configuration.name))
+            tellRestored()
         }
     }
 }

@@ -190,9 +190,7 @@ final class UnixgramPort: PeerPort {
         guard !life.isClosing, case .failed = life.stage else { return }
         do throws(PortError) {
             try open()
-            life.lastError = nil
-            life.log(.info, "listening on \(settings.path) again")
-            host.tell(.portRestored(configuration.name))
+            tellRestored()
         } catch {
             life.note(error.description, .error)
         }
@@ -205,13 +203,11 @@ final class UnixgramPort: PeerPort {
         if wanted.access != settings.access {
             try listener?.setAccess(wanted.access, from: settings.access)
         }
-        var granted: Int?
-        if wanted.sendBuffer != settings.sendBuffer, case .attached = life.stage, let listener {
-            let effective = try listener.setSendBuffer(wanted.sendBuffer)
-            granted = effective
-            life.showSendBuffer(effective, asked: wanted.sendBuffer)
+        try life.change(to: next, sendBuffer: wanted.sendBuffer, from: settings.sendBuffer) {
+            // Whoever has a peer has its socket.
+            _ throws(PortError) in
+            try listener?.setSendBuffer(wanted.sendBuffer) ?? wanted.sendBuffer
         }
-        life.change(to: next, sendBuffer: granted)
         settings = wanted
     }
 

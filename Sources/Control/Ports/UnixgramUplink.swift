@@ -104,7 +104,7 @@ final class UnixgramUplink: PeerPort {
         do throws(PortError) {
             let effective = try setSendBuffer(settings.sendBuffer, link)
             try life.attach(link, life.connection(.unixgram, link.socket.number))
-            life.effectiveSendBuffer = effective
+            life.showSendBuffer(effective, asked: settings.sendBuffer)
         } catch {
             letGo(of: link)
             throw error
@@ -154,18 +154,13 @@ final class UnixgramUplink: PeerPort {
 
     func adapt(to next: PortConfiguration) throws(PortError) {
         guard case .unixgram(let wanted) = next.kind else { preconditionFailure("another type") }
-        var granted: Int?
-        if case .attached(let link, _) = life.stage {
-            if wanted.access != settings.access {
-                try SocketPath(settings.path).change(
-                    link.file, to: wanted.access, from: settings.access)
-            }
-            if wanted.sendBuffer != settings.sendBuffer {
-                granted = try setSendBuffer(wanted.sendBuffer, link)
-                life.effectiveSendBuffer = granted
-            }
+        if wanted.access != settings.access, case .attached(let link, _) = life.stage {
+            try SocketPath(settings.path).change(
+                link.file, to: wanted.access, from: settings.access)
         }
-        life.change(to: next, sendBuffer: granted)
+        try life.change(to: next, sendBuffer: wanted.sendBuffer, from: settings.sendBuffer) {
+            link throws(PortError) in try setSendBuffer(wanted.sendBuffer, link)
+        }
         settings = wanted
     }
 

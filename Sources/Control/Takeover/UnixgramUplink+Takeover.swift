@@ -28,7 +28,8 @@ extension UnixgramUplink: HeritablePort {
         let link = Link(
             socket: PassedDescriptor(adopting: number), file: known.file,
             peerFile: known.peerFile, peerPath: peerPath)
-        life.effectiveSendBuffer = try setSendBuffer(settings.sendBuffer, link)
+        life.showSendBuffer(
+            try setSendBuffer(settings.sendBuffer, link), asked: settings.sendBuffer)
         return (link, life.connection(.unixgram, number))
     }
 
