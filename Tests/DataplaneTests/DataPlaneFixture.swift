@@ -47,7 +47,8 @@ final class DataPlaneFixture {
         _ port: Int, transport: TransportKind = .unixgram, offload: Offload = .none,
         frameLengthMax: Int = 1518,
         sendBuffer: Int32 = 1 << 20, queueBytes: Int = 1 << 18, queueDelay: UInt64 = 5_000_000,
-        pauses: Bool = false, earlyFrames: [[UInt8]] = [], waitingFrames: [WaitingFrame] = []
+        pauses: Bool = false, earlyFrames: [[UInt8]] = [], waitingFrames: [WaitingFrame] = [],
+        streamPosition: StreamPosition? = nil
     ) throws {
         var pair: [Int32] = [-1, -1]
         let sort =
@@ -68,7 +69,8 @@ final class DataPlaneFixture {
                 port: PortID(index: port), transport: transport, descriptor: pair[0],
                 frameLengthMax: frameLengthMax, offload: offload, queueBytes: queueBytes,
                 queueDelayNanoseconds: queueDelay, pausesOnCongestion: pauses,
-                earlyFrames: earlyFrames, waitingFrames: waitingFrames))
+                earlyFrames: earlyFrames, waitingFrames: waitingFrames,
+                streamPosition: streamPosition))
     }
 
     /// Attaches one end of a socket pair, whose other end is the peer's; both are closed in the

@@ -150,6 +150,19 @@ final class FedReceiver {
         beginTurn()
     }
 
+    /// Gives the receiver `bytes` in pieces of any size, with turns of any length.
+    func feedInPieces(_ bytes: [UInt8], _ generator: inout SeededGenerator) {
+        var position = 0
+        while position < bytes.count {
+            let most = [1, 70, 3000, 200_000].randomElement(using: &generator) ?? 1
+            let count = Int.random(in: 1...min(most, bytes.count - position), using: &generator)
+            feed(
+                bytes[position..<(position + count)],
+                frameLimit: Bool.random(using: &generator) ? .max : 3)
+            position += count
+        }
+    }
+
     private static func copy(_ bytes: ArraySlice<UInt8>, to place: cshims_slice) {
         guard let address = UnsafeMutableRawPointer(mutating: place.address), !bytes.isEmpty
         else { return }

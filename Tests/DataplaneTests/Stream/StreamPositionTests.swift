@@ -45,15 +45,7 @@ import Testing
         let rate = Int.random(in: 2...40, using: &generator)
         var dice = SeededGenerator(seed: seed &+ 1000)
         receiver.isSucceeded = { Int.random(in: 0..<rate, using: &dice) == 0 }
-        var position = 0
-        while position < bytes.count {
-            let most = [1, 70, 3000, 200_000].randomElement(using: &generator) ?? 1
-            let count = Int.random(in: 1...min(most, bytes.count - position), using: &generator)
-            receiver.feed(
-                bytes[position..<(position + count)],
-                frameLimit: Bool.random(using: &generator) ? .max : 3)
-            position += count
-        }
+        receiver.feedInPieces(bytes, &generator)
         #expect(receiver.reading == expected, "seed \(seed)")
         #expect(receiver.faults == [], "seed \(seed)")
         #expect(receiver.isBetweenFrames, "seed \(seed)")

@@ -51,15 +51,7 @@ import Testing
         let expected = NaiveReading(bytes, framing, lengthMax: lengthMax)
 
         let receiver = FedReceiver(framing, lengthMax: lengthMax)
-        var position = 0
-        while position < bytes.count {
-            let most = [1, 70, 3000, 200_000].randomElement(using: &generator) ?? 1
-            let count = Int.random(in: 1...min(most, bytes.count - position), using: &generator)
-            receiver.feed(
-                bytes[position..<(position + count)],
-                frameLimit: Bool.random(using: &generator) ? .max : 3)
-            position += count
-        }
+        receiver.feedInPieces(bytes, &generator)
         #expect(receiver.reading == expected, "seed \(seed)")
         #expect(receiver.faults == [], "seed \(seed)")
     }
