@@ -187,7 +187,8 @@ public final class DataPlane {
         entries[index] = PortEntry(
             generation: generation, isAttached: true, worker: UInt16(worker(of: settings.port)),
             maxFrame: Int32(settings.frameLengthMax), floodEligible: true,
-            offload: settings.offload, attachment: UInt(bitPattern: connection))
+            offload: settings.offload, floodRate: settings.floodRate,
+            attachment: UInt(bitPattern: connection))
         publish()
         return generation
     }
@@ -201,14 +202,15 @@ public final class DataPlane {
         macTable.flush(port: port)
     }
 
-    /// Leaves something for the owner of a port's connection, which `body` does, and has it look.
+    /// Changes a port's entry in the table, leaves something for the owner of its connection, both
+    /// of which `body` does, and has the owner look.
     func changeConnection(
-        of port: PortID, _ body: (UnsafeMutablePointer<Connection>) -> Void
+        of port: PortID, _ body: (UnsafeMutablePointer<Connection>, inout PortEntry) -> Void
     ) {
         guard port.index < entries.count, entries[port.index].isAttached,
             let connection = connections[port.index]
         else { return }
-        body(connection)
+        body(connection, &entries[port.index])
         publish()
     }
 

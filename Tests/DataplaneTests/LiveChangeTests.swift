@@ -9,9 +9,12 @@ import Testing
 struct LiveChangeTests {
     private typealias Fixture = DataPlaneFixture
 
-    private func settings(_ bytes: Int, _ discipline: QueueDiscipline = .fifo) -> LiveSettings {
+    private func settings(
+        _ bytes: Int, _ discipline: QueueDiscipline = .fifo, floodRate: FloodRate = .unlimited
+    ) -> LiveSettings {
         LiveSettings(
-            queueBytes: bytes, queueDiscipline: discipline, queueDelayNanoseconds: 60_000_000_000)
+            queueBytes: bytes, queueDiscipline: discipline, queueDelayNanoseconds: 60_000_000_000,
+            floodRate: floodRate)
     }
 
     private func numbered(_ number: Int) -> [UInt8] {
@@ -71,6 +74,44 @@ struct LiveChangeTests {
             fixture.plane.counters.snapshot(port: port)[dropped: .queueFull] > 0
         }
         #expect(fixture.plane.counters.snapshot(port: port)[.queuedBytes] <= 10_000)
+        try fixture.expectBalance()
+        try fixture.stop()
+    }
+
+    @Test(arguments: [1, 2]) func `storm control comes and goes under traffic`(
+        workers: Int
+    ) throws {
+        let fixture = try Fixture(ports: 2, workers: workers)
+        for port in 0..<2 { try fixture.attach(port, sendBuffer: 1 << 20) }
+        let port = PortID(index: 0)
+        let storm = Fixture.frame(from: 0, to: nil)
+        let count: UInt64 = 100
+        var sent: UInt64 = 0
+        /// Floods, and returns how many of the frames were too many.
+        func flood() throws -> UInt64 {
+            let before = fixture.plane.counters.snapshot(port: port)[dropped: .stormLimited]
+            for _ in 0..<count {
+                try fixture.wait("room for a frame") { fixture.send(storm, from: 0) }
+            }
+            sent += count
+            try fixture.wait("all frames are counted") {
+                fixture.plane.counters.snapshot()[.receivedFrames] == sent
+            }
+            return fixture.plane.counters.snapshot(port: port)[dropped: .stormLimited] - before
+        }
+        /// Changes the port, and waits until its owner has seen it.
+        func change(_ rate: FloodRate) throws {
+            fixture.plane.change(port: port, to: settings(1 << 20, floodRate: rate))
+            fixture.plane.hold(.receiving)
+            try fixture.wait("a turn") { fixture.plane.isAtRest }
+            fixture.plane.hold(.none)
+        }
+        #expect(try flood() == 0)
+        // One at once, and one more each second that this takes.
+        try change(FloodRate(framesPerSecond: 1))
+        #expect(try flood() >= count / 2)
+        try change(.unlimited)
+        #expect(try flood() == 0)
         try fixture.expectBalance()
         try fixture.stop()
     }

@@ -12,7 +12,8 @@ extension EndToEnd {
 
         private func lan(workers: Int) async throws -> SwitchProcess {
             try await SwitchProcess(
-                SwitchProcess.ports(Self.names, switchKeys: "workers = \(workers)"))
+                SwitchProcess.ports(
+                    Self.names, "flood_rate = 0", switchKeys: "workers = \(workers)"))
         }
 
         private func endpoints(_ lan: SwitchProcess) -> [String] {

@@ -8,6 +8,7 @@ public final class ClassifierFixture {
     public let macTable: MACTable
     /// The real counters.
     public let counters: CounterTable
+    private let floodMeters: FloodMeters
     private let published: Published<ConnectionTable>
     private var version: UInt64 = 1
 
@@ -18,6 +19,7 @@ public final class ClassifierFixture {
         self.ports = ports
         macTable = MACTable(
             limit: limit, portCapacity: ports.count, ageingTicks: ageingTicks, seed: seed)
+        floodMeters = FloodMeters(portCapacity: ports.count)
         counters = CounterTable(portCapacity: ports.count, workerCount: 1)
         published = Published(ConnectionTable(version: version, entries: ports))
     }
@@ -25,6 +27,7 @@ public final class ClassifierFixture {
     deinit {
         published.deallocate()
         macTable.deallocate()
+        floodMeters.deallocate()
         counters.deallocate()
     }
 
@@ -34,10 +37,13 @@ public final class ClassifierFixture {
         published.publish(ConnectionTable(version: version, entries: ports)).reclaim()
     }
 
-    /// Classifies one batch.
-    public func classify(_ items: [FrameBatch.Item], now: UInt32 = 0) -> [Verdict] {
+    /// Classifies one batch, so many seconds and nanoseconds after the start of the clock.
+    public func classify(
+        _ items: [FrameBatch.Item], now: UInt32 = 0, nanoseconds: UInt64 = 0
+    ) -> [Verdict] {
         FrameBatch(items).classified(
-            table: published.read(), macTable: macTable, now: now, counters: counters)
+            table: published.read(), macTable: macTable, floodMeters: floodMeters,
+            now: UInt64(now) * 1_000_000_000 + nanoseconds, counters: counters)
     }
 
     /// Where floods from `ingress` go.

@@ -54,13 +54,13 @@ public final class FrameBatch {
 
     /// Classifies the batch.
     public func classified(
-        table: UnsafePointer<ConnectionTable>, macTable: MACTable, now: UInt32,
-        counters: CounterTable
+        table: UnsafePointer<ConnectionTable>, macTable: MACTable, floodMeters: FloodMeters,
+        now: UInt64, counters: CounterTable
     ) -> [Verdict] {
         Array(unsafeUninitializedCapacity: frames.count) { verdicts, count in
             classify(
                 frames: UnsafeBufferPointer(frames), into: verdicts, table: table,
-                macTable: macTable, now: now, counters: counters)
+                macTable: macTable, floodMeters: floodMeters, now: now, counters: counters)
             count = frames.count
         }
     }

@@ -43,6 +43,9 @@ public struct ReferenceSwitch {
     /// Counted so far, by port.
     public private(set) var counts: [Counts]
     private let ageingTicks: Int
+    /// What each port has flooded to unknown addresses and to groups: when, and how long the next
+    /// has to wait for it.
+    private var floods: [[(time: UInt64, wait: UInt64)]]
     private var stations: [Station: Sighting] = [:]
 
     /// Makes a switch that knows no station.
@@ -50,6 +53,7 @@ public struct ReferenceSwitch {
         self.ports = ports
         self.ageingTicks = Int(ageingTicks)
         counts = Array(repeating: Counts(), count: ports.count)
+        floods = Array(repeating: [], count: 2 * ports.count)
     }
 
     /// The ports to which a flood from `ingress` goes.
@@ -93,10 +97,14 @@ public struct ReferenceSwitch {
     }
 
     /// Classifies a batch: learns from every frame, then decides for every frame.
-    public mutating func classify(_ batch: [FrameBatch.Item], now: UInt32) -> [Verdict] {
+    public mutating func classify(
+        _ batch: [FrameBatch.Item], now: UInt32, nanoseconds: UInt64 = 0
+    ) -> [Verdict] {
         let early = batch.map { admit($0, now: now) }
+        let time = UInt64(now) * 1_000_000_000 + nanoseconds
         return zip(batch, early).map { item, drop in
-            let verdict = drop ?? decide(item, now: now)
+            var verdict = drop ?? decide(item, now: now)
+            if verdict == .flood, !mayFlood(item, time: time) { verdict = .drop(.stormLimited) }
             account(verdict, for: item)
             return verdict
         }
@@ -136,6 +144,19 @@ public struct ReferenceSwitch {
             }
         }
         return floodTargets(from: item.ingress).isEmpty ? .drop(.noEligiblePort) : .flood
+    }
+
+    /// A line of frames that leave one after the other: who would stand there for more than the
+    /// tolerance is refused.
+    private mutating func mayFlood(_ item: FrameBatch.Item, time: UInt64) -> Bool {
+        let interval = UInt64(ports[item.ingress.index].floodRate.interval)
+        guard interval > 0 else { return true }
+        let meter = 2 * item.ingress.index + Int(item.bytes[0] & 1)
+        var end: UInt64 = 0
+        for flood in floods[meter] { end = max(end, flood.time) + flood.wait }
+        guard end <= time + 100_000_000 else { return false }
+        floods[meter].append((time, UInt64((item.bytes.count + 2047) / 2048) * interval))
+        return true
     }
 
     private mutating func account(_ verdict: Verdict, for item: FrameBatch.Item) {

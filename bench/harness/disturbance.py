@@ -53,6 +53,7 @@ class Variant:
 
     - load: which frames disturb: `guest` (from a and d to c), `broadcasts` or `unknown` (from d).
     - guest: how c behaves; empty where nobody is attached to it.
+    - flood_rate: storm control, 0 to do without.
     - controls: by name, the variants that it is held against.
     """
 
@@ -61,6 +62,7 @@ class Variant:
     guest: str = ""
     is_dropped: bool = False
     is_elsewhere: bool = False
+    flood_rate: int | None = None  # of every port; None: the default
     controls: tuple = ()
 
     @property
@@ -82,6 +84,9 @@ def _variants():
             controls.append(("detached", "detached"))
         yield Variant(name, load, guest, controls=tuple(controls))
         yield Variant(elsewhere, load, guest, is_elsewhere=True)
+        if load != "guest":
+            yield Variant(
+                f"{name}, no limit", load, flood_rate=0, controls=(("dropped", dropped[load]),))
 
 
 VARIANTS = list(_variants())
@@ -89,10 +94,13 @@ SMOKE_VARIANTS = {"dropped", "stopped", "restarting", "restarting elsewhere", "u
 
 
 @contextmanager
-def _switch(scenario, case, binaries):
+def _switch(scenario, case, binaries, flood_rate=None):
+    keys = {} if flood_rate is None else {"flood_rate": flood_rate}
     directory = tempfile.mkdtemp(prefix="rsb-")
     try:
-        with Contender(SWITCH, binaries, directory, case, scenario.send_buffer, PORTS) as switch:
+        with Contender(
+                SWITCH, binaries, directory, case, scenario.send_buffer, PORTS,
+                port_keys=keys) as switch:
             yield switch
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -171,7 +179,7 @@ def _disturbing_figures(reports):
 
 def _run_variant(variant, scenario, case, rate, seconds, binaries):
     with ExitStack() as stack:
-        switch = stack.enter_context(_switch(scenario, case, binaries))
+        switch = stack.enter_context(_switch(scenario, case, binaries, variant.flood_rate))
         stage, other = switch, None
         if variant.is_elsewhere:
             stage = stack.enter_context(_switch(scenario, case, binaries))
@@ -288,7 +296,7 @@ def plots(result):
     for case in result["cases"]:
         groups = {}
         for name in _order(case["runs"]):
-            group, _, where = name.partition(" elsewhere")
+            group, _, _ = name.partition(" elsewhere")
             label = "elsewhere" if name.endswith(" elsewhere") else "here"
             groups.setdefault(group, {})[label] = [
                 run["delay_ns"]["p99"] / 1e6 for run in case["runs"] if run["variant"] == name]

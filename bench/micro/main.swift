@@ -63,6 +63,8 @@ func run(_ scenario: Scenario, frameCount: Int) -> UInt64 {
             source: station(number), vlan: 0, port: PortID(index: number % scenario.portCount),
             now: 0)
     }
+    let floodMeters = FloodMeters(portCapacity: 64)
+    defer { floodMeters.deallocate() }
     let entries = Array(repeating: PortEntry(isAttached: true), count: scenario.portCount)
     let published = Published(ConnectionTable(version: 1, entries: entries))
     defer { published.deallocate() }
@@ -74,7 +76,8 @@ func run(_ scenario: Scenario, frameCount: Int) -> UInt64 {
         let start = frames + batch % batchCount * batchSize
         classify(
             frames: UnsafeBufferPointer(start: start, count: batchSize), into: verdicts,
-            table: published.read(), macTable: macTable, now: 0, counters: counters)
+            table: published.read(), macTable: macTable, floodMeters: floodMeters, now: 0,
+            counters: counters)
         checksum = checksum &* 31 &+ UInt64(verdicts[batch % batchSize].rawValue)
     }
     let sum = counters.snapshot()

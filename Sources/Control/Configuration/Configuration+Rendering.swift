@@ -84,6 +84,7 @@ extension PortSettings {
         queueBytes = port.queueBytes
         queueTargetNanoseconds = port.queueTargetNanoseconds
         queueDelayNanoseconds = port.queueDelayNanoseconds
+        floodRate = port.floodRate
         switch port.kind {
         case .unixgram(let socket):
             path = socket.path
@@ -136,6 +137,7 @@ extension PortConfiguration {
         queueBytes = settings.queueBytes!
         queueTargetNanoseconds = settings.queueTargetNanoseconds!
         queueDelayNanoseconds = settings.queueDelayNanoseconds!
+        floodRate = settings.floodRate!
         if let source = settings.source {
             let isTAP = settings.type == .tap
             kind = .passed(

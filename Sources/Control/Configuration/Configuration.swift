@@ -90,6 +90,8 @@ public struct PortConfiguration: Equatable, Sendable {
     public var queueBytes: Int
     /// Nanoseconds after which a queued frame is dropped.
     public var queueDelayNanoseconds: Int
+    /// Frames a second that the port may have flooded, of either kind; 0: any number.
+    public var floodRate: Int
 
     /// The ways to attach a port.
     public enum Kind: Equatable, Sendable {

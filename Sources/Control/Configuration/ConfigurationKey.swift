@@ -144,6 +144,7 @@ struct PortSettings: Sendable {
     var queueBytes: Int?
     var queueTargetNanoseconds: Int?
     var queueDelayNanoseconds: Int?
+    var floodRate: Int?
     var path: String?
     var connect: String?
     var isShared: Bool?

@@ -102,6 +102,13 @@ enum ConfigurationSchema {
             "queue_delay", \.queueDelayNanoseconds,
             .duration(100_000...(10 * TimeSpan.second)), default: .value(50_000_000), effect: .live,
             "Time that a frame may wait in that queue before it is dropped."),
+        .init(
+            "flood_rate", \.floodRate, .integer(0...10_000_000, unit: " frames a second"),
+            default: .value(10_000), effect: .live,
+            "Storm control: how many frames of the port's peer may go to all other ports, "
+                + "broadcasts and multicasts together, and as many again to addresses that nobody "
+                + "has; a tenth of a second's at once. A long frame counts once for every 2 KiB "
+                + "begun. The rest is dropped as `storm_limited`; 0: no limit."),
     ]
 
     private static let socketKeys: [ConfigurationKey<PortSettings>] = [

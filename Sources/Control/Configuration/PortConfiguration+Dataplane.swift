@@ -1,6 +1,7 @@
 // What the data plane is told of the words of a port.
 
 internal import Dataplane
+internal import SwitchCore
 
 extension PortConfiguration {
     /// The order of the egress queue.
@@ -15,7 +16,8 @@ extension PortConfiguration {
     func liveSettings(sendBuffer: Int? = nil) -> LiveSettings {
         LiveSettings(
             sendBuffer: sendBuffer, queueBytes: queueBytes, queueDiscipline: queueDiscipline,
-            queueDelayNanoseconds: UInt64(queueDelayNanoseconds))
+            queueDelayNanoseconds: UInt64(queueDelayNanoseconds),
+            floodRate: FloodRate(framesPerSecond: floodRate))
     }
 
     /// Whether the peer waits while its frames do.

@@ -6,7 +6,8 @@
 
 internal import SwitchCore
 
-/// Finds ports that begin or cease to be congested, and addresses that want to move too often.
+/// Finds ports that begin or cease to be congested, ports that storm, and addresses that want to
+/// move too often.
 struct CongestionWatch {
     /// Reasons that say that a peer takes frames too slowly.
     private static let reasons: [DropReason] = [.queueFull, .queueExpired, .floodLimited]
@@ -48,6 +49,8 @@ struct CongestionWatch {
         var events: [SwitchEvent] = []
         let damped = now[.macMovesDamped] &- before[.macMovesDamped]
         if damped > 0 { events.append(.macMovesDamped(port.name, count: damped)) }
+        let stormed = now[dropped: .stormLimited] &- before[dropped: .stormLimited]
+        if stormed > 0 { events.append(.portStorms(port.name, count: stormed)) }
         var drops: [String: UInt64] = [:]
         for reason in reasons where now[dropped: reason] != before[dropped: reason] {
             drops[reason.name] = now[dropped: reason] &- before[dropped: reason]

@@ -20,6 +20,7 @@ public struct SwitchEvent: Codable, Sendable, Equatable {
         case portRestored = "port_restored"
         case portCongested = "port_congested"
         case portRecovered = "port_recovered"
+        case portStorms = "port_storms"
         case connectionEstablished = "connection_established"
         case connectionClosed = "connection_closed"
         case connectionRefused = "connection_refused"
@@ -99,6 +100,9 @@ extension SwitchEvent.Kind {
             "Frames wait for the peer for two seconds or longer, or were dropped because it is "
                 + "slow."
         case .portRecovered: "Nothing waits any more, and nothing was dropped for two seconds."
+        case .portStorms:
+            "So many frames of the port's peer were dropped since the last look: it had more "
+                + "to flood than its `flood_rate` allows."
         case .connectionEstablished: "A peer was attached to a port."
         case .connectionClosed: "A peer was detached from its port."
         case .connectionRefused: "A peer was not attached."
@@ -127,7 +131,7 @@ extension SwitchEvent.Kind {
         case .connectionClosed, .connectionRefused: ["port", "peer", "reason"]
         case .macLearned: ["mac", "vlan", "port"]
         case .macMoved: ["mac", "vlan", "port", "from"]
-        case .macMovesDamped: ["port", "count"]
+        case .macMovesDamped, .portStorms: ["port", "count"]
         case .eventsLost: ["count"]
         }
     }
@@ -232,6 +236,12 @@ extension SwitchEvent {
 
     static func macMovesDamped(_ port: String, count: UInt64) -> SwitchEvent {
         var event = SwitchEvent(.macMovesDamped, port: port)
+        event.count = count
+        return event
+    }
+
+    static func portStorms(_ port: String, count: UInt64) -> SwitchEvent {
+        var event = SwitchEvent(.portStorms, port: port)
         event.count = count
         return event
     }

@@ -61,7 +61,8 @@ final class PortLife<Peer: PortPeer> {
             frameLengthMax: configuration.maxFrame, offload: configuration.offload,
             queueBytes: configuration.queueBytes, queueDiscipline: configuration.queueDiscipline,
             queueDelayNanoseconds: UInt64(configuration.queueDelayNanoseconds),
-            pausesOnCongestion: configuration.pausesOnCongestion)
+            pausesOnCongestion: configuration.pausesOnCongestion,
+            floodRate: FloodRate(framesPerSecond: configuration.floodRate))
     }
 
     /// Gives a peer to the data plane, which says whether it takes it by an event.

@@ -9,7 +9,7 @@ internal import SwitchCore
 extension Switch {
     private static let macKinds: [SwitchEvent.Kind] = [.macLearned, .macMoved]
     private static let trafficKinds: [SwitchEvent.Kind] = [
-        .portCongested, .portRecovered, .macMovesDamped,
+        .portCongested, .portRecovered, .portStorms, .macMovesDamped,
     ]
     /// How long the end of the switch waits for readers to take their last lines.
     private static let farewellPatience = Duration.milliseconds(500)

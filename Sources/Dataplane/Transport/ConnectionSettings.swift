@@ -29,6 +29,8 @@ public struct ConnectionSettings: Sendable {
     /// Whether the peer waits, at most for that time, while its frames wait in queues of other
     /// ports. Not for devices, which would drop meanwhile.
     public var pausesOnCongestion: Bool
+    /// How often frames of the peer may be flooded.
+    public var floodRate: FloodRate
     /// Frames that the peer sent during the handshake, oldest first.
     public var earlyFrames: [[UInt8]]
     /// Frames that waited for the peer at a predecessor of this switch, oldest first.
@@ -43,7 +45,8 @@ public struct ConnectionSettings: Sendable {
         mtu: Int? = nil, offload: Offload = .none, sendBuffer: Int? = nil,
         queueBytes: Int, queueDiscipline: QueueDiscipline = .fifo,
         queueSeed: UInt64 = .random(in: .min ... .max), queueDelayNanoseconds: UInt64,
-        pausesOnCongestion: Bool = false, earlyFrames: [[UInt8]] = [],
+        pausesOnCongestion: Bool = false, floodRate: FloodRate = .unlimited,
+        earlyFrames: [[UInt8]] = [],
         waitingFrames: [WaitingFrame] = [], streamPosition: StreamPosition? = nil
     ) {
         self.port = port
@@ -58,6 +61,7 @@ public struct ConnectionSettings: Sendable {
         self.queueSeed = queueSeed
         self.queueDelayNanoseconds = queueDelayNanoseconds
         self.pausesOnCongestion = pausesOnCongestion
+        self.floodRate = floodRate
         self.earlyFrames = earlyFrames
         self.waitingFrames = waitingFrames
         self.streamPosition = streamPosition

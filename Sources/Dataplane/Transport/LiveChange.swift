@@ -23,16 +23,19 @@ public struct LiveSettings: Sendable, Equatable {
     public var queueDiscipline: QueueDiscipline
     /// Longest time that a frame may wait in the egress queue, in nanoseconds.
     public var queueDelayNanoseconds: UInt64
+    /// How often frames of the peer may be flooded.
+    public var floodRate: FloodRate
 
-    /// The settings of an egress queue.
+    /// The settings of an egress queue, and of what comes in.
     public init(
         sendBuffer: Int? = nil, queueBytes: Int, queueDiscipline: QueueDiscipline,
-        queueDelayNanoseconds: UInt64
+        queueDelayNanoseconds: UInt64, floodRate: FloodRate = .unlimited
     ) {
         self.sendBuffer = sendBuffer
         self.queueBytes = queueBytes
         self.queueDiscipline = queueDiscipline
         self.queueDelayNanoseconds = queueDelayNanoseconds
+        self.floodRate = floodRate
     }
 }
 
@@ -75,7 +78,8 @@ extension DataPlane {
     /// Changes settings of the connection that a port has; its peer stays attached and frames that
     /// wait stay in order. The owner does so at its next turn. Does nothing for a port without one.
     public func change(port: PortID, to settings: LiveSettings) {
-        changeConnection(of: port) { connection in
+        changeConnection(of: port) { connection, entry in
+            entry.floodRate = settings.floodRate
             let queue = EgressQueue(
                 capacity: settings.queueBytes, discipline: settings.queueDiscipline,
                 prefix: connection.pointee.prefix, seed: .random(in: .min ... .max))

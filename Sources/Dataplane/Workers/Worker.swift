@@ -70,6 +70,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     let context: WorkerContext
     let links: WorkerLinks
     let macTable: MACTable
+    let floodMeters: FloodMeters
     let counters: CounterTable
     /// Counters that belong to no port.
     let block: CounterBlock
@@ -139,6 +140,7 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
         links = WorkerLinks(index: index, context: context)
         self.backend = backend
         macTable = context.macTable
+        floodMeters = context.floodMeters
         counters = context.counters
         block = context.counters.workerBlock(index)
         connections = .allocate(capacity: context.portCapacity)
@@ -207,10 +209,8 @@ struct Worker<Backend: WorkerBackend & ~Copyable>: ~Copyable {
     mutating func forward(_ table: UnsafePointer<ConnectionTable>) {
         classify(
             frames: UnsafeBufferPointer(rebasing: frames[..<frameCount]), into: verdicts,
-            table: table, macTable: macTable, now: tick, counters: counters)
+            table: table, macTable: macTable, floodMeters: floodMeters, now: now,
+            counters: counters)
         stageVerdicts(table)
     }
-
-    /// Seconds of the monotonic clock, the MAC table's unit of age.
-    var tick: UInt32 { UInt32(truncatingIfNeeded: now / 1_000_000_000) }
 }

@@ -54,6 +54,7 @@ final class WorkerContext: Sendable {
     let table: Published<ConnectionTable>
     let gracePeriod: GracePeriod
     let macTable: MACTable
+    let floodMeters: FloodMeters
     let counters: CounterTable
     let backlog: SourceBacklog
     /// Wakes a worker out of its wait.
@@ -78,6 +79,7 @@ final class WorkerContext: Sendable {
         self.portCapacity = portCapacity
         self.busyPollNanoseconds = busyPollNanoseconds
         self.macTable = macTable
+        floodMeters = FloodMeters(portCapacity: portCapacity)
         table = Published(ConnectionTable(version: 0, entries: []))
         gracePeriod = GracePeriod(workerCount: workerCount)
         counters = CounterTable(
@@ -105,6 +107,7 @@ final class WorkerContext: Sendable {
         counters.deallocate()
         backlog.deallocate()
         macTable.deallocate()
+        floodMeters.deallocate()
         for flag in sleeping + stopping { flag.deallocate() }
         for hold in resting + [hold] { hold.deallocate() }
         for case let ring? in handovers { ring.deallocate() }

@@ -133,7 +133,7 @@ struct AdmissionRun {
         if key.word == learned.word { return }
         learned = key
         let result = scene.macTable.learn(
-            source: header.source, vlan: header.vlan, port: ingress, now: scene.now)
+            source: header.source, vlan: header.vlan, port: ingress, now: scene.tick)
         switch result {
         case .damped: scene.counters.block(port: ingress).add(.macMovesDamped)
         case .full: scene.counters.block(port: ingress).add(.macTableFull)

@@ -31,7 +31,8 @@
 /// not fit the frame: `invalidOffload`. Group or zero source: `invalidSource`. Here the source is
 /// learned. Destination reserved: `reservedAddress`. Destination a group, unknown, or behind a port
 /// that is not attached: flood, or `noEligiblePort` if the list is empty. Behind the ingress port:
-/// `filtered`. Longer than the egress port's maximum, if both ports belong to one worker and the
+/// `filtered`. To be flooded, and more often than the ingress port's rate allows: `stormLimited`.
+/// Longer than the egress port's maximum, if both ports belong to one worker and the
 /// frame came whole: `tooBig`. Else unicast.
 ///
 /// Thread safety: the caller is the one thread that writes the blocks of the batch's ingress ports,
@@ -40,14 +41,16 @@
 ///   - frames: the batch; best in the order of arrival, which brings frames of a port together.
 ///   - verdicts: receives one verdict a frame, in the same order.
 ///   - table: the snapshot that serves the turn.
-///   - now: coarse ticks, read once a turn.
+///   - floodMeters: count what is flooded.
+///   - now: nanoseconds of the monotonic clock, read once a turn; the MAC table counts in seconds.
 ///   - counters: receives what is counted, as said above.
-/// - Precondition: `verdicts.count` >= `frames.count`; each ingress index < `counters.portCapacity`
-///   and `macTable.portCapacity`.
+/// - Precondition: `verdicts.count` >= `frames.count`; each ingress index < the capacity of
+///   `counters`, `macTable` and `floodMeters`.
 @_noLocks
 public func classify(
     frames: UnsafeBufferPointer<Frame>, into verdicts: UnsafeMutableBufferPointer<Verdict>,
-    table: UnsafePointer<ConnectionTable>, macTable: MACTable, now: UInt32, counters: CounterTable
+    table: UnsafePointer<ConnectionTable>, macTable: MACTable, floodMeters: FloodMeters,
+    now: UInt64, counters: CounterTable
 ) {
     let frameCount = frames.count
     let verdictCount = verdicts.count
@@ -55,7 +58,9 @@ public func classify(
     guard frameCount > 0, let first = frames.baseAddress, let out = verdicts.baseAddress else {
         return
     }
-    let scene = ClassifierScene(table: table, macTable: macTable, now: now, counters: counters)
+    let scene = ClassifierScene(
+        table: table, macTable: macTable, floodMeters: floodMeters, now: now,
+        tick: UInt32(truncatingIfNeeded: now / 1_000_000_000), counters: counters)
     admit(first, count: frameCount, notes: out, scene: scene)
     decide(first, count: frameCount, verdicts: out, scene: scene)
 }
@@ -64,6 +69,10 @@ public func classify(
 struct ClassifierScene {
     let table: UnsafePointer<ConnectionTable>
     let macTable: MACTable
-    let now: UInt32
+    let floodMeters: FloodMeters
+    /// Nanoseconds.
+    let now: UInt64
+    /// The same in seconds, the MAC table's unit of age.
+    let tick: UInt32
     let counters: CounterTable
 }

@@ -32,13 +32,15 @@ public struct PortEntry: Sendable, Equatable {
     public var floodEligible: Bool
     /// What the peer leaves to others, in both directions.
     public var offload: Offload
+    /// How often frames that came in by the port may be flooded.
+    public var floodRate: FloodRate
 
     /// Describes a port; the default is one that is not attached.
     @inlinable
     public init(
         generation: UInt32 = 0, isAttached: Bool = false, worker: UInt16 = 0,
         maxFrame: Int32 = 1518, floodEligible: Bool = true, offload: Offload = .none,
-        attachment: UInt = 0
+        floodRate: FloodRate = .unlimited, attachment: UInt = 0
     ) {
         self.attachment = attachment
         self.generation = generation
@@ -47,6 +49,7 @@ public struct PortEntry: Sendable, Equatable {
         self.isAttached = isAttached
         self.floodEligible = floodEligible
         self.offload = offload
+        self.floodRate = floodRate
     }
 }
 

@@ -63,7 +63,7 @@ struct Decision {
     private func destinationVerdict(_ header: FrameHeader, scene: ClassifierScene) -> Verdict {
         if !header.destination.isGroup,
             let egress = scene.macTable.lookup(
-                destination: header.destination, vlan: header.vlan, now: scene.now)
+                destination: header.destination, vlan: header.vlan, now: scene.tick)
         {
             if egress.rawValue == ingress.rawValue { return .drop(.filtered) }
             if scene.table.pointee.attachedEntry(of: egress) != nil {
@@ -87,6 +87,18 @@ struct Decision {
         return to.pointee.maxFrame
     }
 
+    /// Whether the ingress port's rate allows one more flood.
+    @inline(__always)
+    @_noLocks
+    private func mayFlood(_ frame: Frame, scene: ClassifierScene) -> Bool {
+        guard let from = scene.table.pointee.attachedEntry(of: ingress) else { return true }
+        // The first bit on the wire, which is the least of the first byte, makes a group address.
+        let isGroup = frame.address.load(as: UInt8.self) & 1 == 1
+        return scene.floodMeters.admit(
+            isGroup ? .group : .unknown, length: frame.length, from: ingress,
+            rate: from.pointee.floodRate, now: scene.now)
+    }
+
     /// The verdict for a frame of the flow, counted.
     @inline(never)
     @_noLocks
@@ -98,9 +110,13 @@ struct Decision {
             scene.counters.block(port: egress).add(dropped: .tooBig)
             return .drop(.tooBig, egress: egress)
         case .flood:
+            let block = scene.counters.block(port: ingress)
+            guard mayFlood(frame, scene: scene) else {
+                block.add(dropped: .stormLimited)
+                return .drop(.stormLimited)
+            }
             let copies = scene.table.pointee.floodList(from: ingress).count
-            scene.counters.block(port: ingress).add(
-                .floodCopies, UInt64(truncatingIfNeeded: copies &- 1))
+            block.add(.floodCopies, UInt64(truncatingIfNeeded: copies &- 1))
             return verdict
         case .drop:
             if let reason = verdict.reason {

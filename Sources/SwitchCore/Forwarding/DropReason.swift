@@ -8,6 +8,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case reservedAddress
     case filtered
     case noEligiblePort
+    case stormLimited
     case portRemoved
     case foreign
     case noPeer
@@ -71,6 +72,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
             ("filtered", true, "The destination is behind the port by which the frame came in.")
         case .noEligiblePort:
             ("no_eligible_port", true, "There was no other attached port to flood the frame to.")
+        case .stormLimited:
+            ("storm_limited", true, "The port had more frames to flood than its flood_rate allows.")
         case .portRemoved:
             ("port_removed", true, "The frame came in by a port that was being removed.")
         case .foreign:

@@ -59,7 +59,7 @@ extension BrokenConfiguration {
             lan.toml:8: port[1].mac_limit (port "Host"): unknown key here; allowed: in [switch]
             lan.toml:9: port[1].color (port "Host"): unknown key; allowed: name, count, type, \#
             source, fd, offload, max_frame, queue, queue_bytes, queue_target, queue_delay, \#
-            device, netns, address, mtu, persist, tx_queue_length
+            flood_rate, device, netns, address, mtu, persist, tx_queue_length
             """#),
         .inUnixgramPort(
             "errors of tables out of order",

@@ -294,6 +294,7 @@ import Testing
                 queue_bytes = "4MiB"
                 queue_target = "1ms"
                 queue_delay = "50ms"
+                flood_rate = 10000
                 path = "/run/ringswitch/vm1.sock"
                 shared = false
                 mode = "0660"
@@ -310,6 +311,7 @@ import Testing
                 queue_bytes = "4MiB"
                 queue_target = "1ms"
                 queue_delay = "50ms"
+                flood_rate = 10000
                 device = "rs0"
                 address = []
                 mtu = 1500

@@ -133,6 +133,7 @@ struct EventHubTests {
             .portChanged("a", keys: ["mode"], replaced: true), .portRemoved("a"),
             .portFailed("a", reason: "r"), .portRestored("a"),
             .portCongested("a", queue: (1, 2), drops: ["queue_full": 3]), .portRecovered("a"),
+            .portStorms("a", count: 1),
             .connectionEstablished("a", peer), .connectionClosed("a", peer, reason: "r"),
             .connectionRefused("a", peer, reason: "r"), .macLearned("m", vlan: 0, port: "a"),
             .macMoved("m", vlan: 0, port: "a", from: "b"), .macMovesDamped("a", count: 1),

@@ -133,6 +133,17 @@ import Testing
         #expect(rig.look(name: "b") == [])
     }
 
+    @Test func `a storm is told with the number of frames, as long as it lasts`() {
+        var rig = Rig()
+        defer { rig.counters.deallocate() }
+        #expect(rig.look() == [])
+        for _ in 0..<2 {
+            rig.block.add(dropped: .stormLimited, 9)
+            #expect(rig.look() == [.portStorms])
+        }
+        #expect(rig.look() == [])
+    }
+
     @Test func `moves that are damped are told with their number`() {
         var rig = Rig()
         defer { rig.counters.deallocate() }

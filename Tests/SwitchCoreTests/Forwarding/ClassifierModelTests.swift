@@ -33,7 +33,9 @@ import Testing
                 isAttached: Int.random(in: 0..<5, using: &generator) > 0,
                 worker: UInt16.random(in: 0...1, using: &generator),
                 maxFrame: [64, 100, 1518].randomElement(using: &generator)!,
-                floodEligible: Int.random(in: 0..<5, using: &generator) > 0)
+                floodEligible: Int.random(in: 0..<5, using: &generator) > 0,
+                floodRate: FloodRate(
+                    framesPerSecond: [0, 1, 7, 100].randomElement(using: &generator)!))
         }
 
         mutating func randomPortID() -> PortID {
@@ -127,8 +129,9 @@ import Testing
             let batch = run.randomBatch()
             // Another worker's clock may lag by a tick.
             let now = run.clock - UInt32.random(in: 0...1, using: &run.generator)
-            let expected = run.reference.classify(batch, now: now)
-            let verdicts = run.fixture.classify(batch, now: now)
+            let nanoseconds = UInt64.random(in: 0..<1_000_000_000, using: &run.generator)
+            let expected = run.reference.classify(batch, now: now, nanoseconds: nanoseconds)
+            let verdicts = run.fixture.classify(batch, now: now, nanoseconds: nanoseconds)
             #expect(verdicts == expected, note)
             for (item, verdict) in zip(batch, verdicts) {
                 let targets = run.fixture.floodTargets(from: item.ingress)
