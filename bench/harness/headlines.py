@@ -133,6 +133,25 @@ def disturbance(result):
                 yield _held_against(case, variant, "detached")
 
 
+def delay(result):
+    """The delay of the probe in a fair queue, against a FIFO, and against the same bulk to another
+    port, which keeps readers from their CPU as much."""
+    for case in result["cases"]:
+        by_variant = {}
+        for run in case["runs"]:
+            if run["delivered"]:
+                by_variant.setdefault(run["variant"], []).append(run["delay_ns"]["p99"] / 1e6)
+        grown = growth(case["runs"], "fair", "apart")
+        others = [f"{median(grown):+.2f} ms against bulk to another port"] if grown else []
+        if "fifo" in by_variant:
+            others.append(f"a FIFO {_median(by_variant['fifo'])} ms")
+        yield Headline(
+            case["name"], f"p99 {_median(by_variant.get('fair', []))} ms", ", ".join(others),
+            lost=_percent(
+                sum(run["lost"] for run in case["runs"] if run["variant"] == "fair"),
+                sum(run["sent"] for run in case["runs"] if run["variant"] == "fair")))
+
+
 def latency(result):
     """A line for each way of asking and contender of ringswitch."""
     for case in result["cases"]:

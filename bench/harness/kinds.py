@@ -187,7 +187,8 @@ ALL = {
         plots=latency.plots, settings=latency.Settings, headlines=headlines.latency),
     "delay": Kind(
         run=_run_cases(delay), markdown=delay.markdown, mistakes=delay.mistakes,
-        obstacle=_needs_switch, check=_needs_case, plots=delay.plots, settings=delay.Settings),
+        obstacle=_needs_switch, check=_needs_case, plots=delay.plots, settings=delay.Settings,
+        headlines=headlines.delay),
     "mixed": Kind(
         run=_alone(mixed), markdown=tables.mixed, obstacle=_needs_switch, check=_needs_case,
         plots=pictures.mixed, headlines=headlines.mixed),
