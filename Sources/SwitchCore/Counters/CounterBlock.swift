@@ -3,8 +3,8 @@ public import Synchronization
 /// The counters of one owner: a view of 48 words, six cache lines.
 ///
 ///     words  0..<24   one per `Counter`, in its order
-///     words 24..<43   one per `DropReason`, in its order
-///     words 43..<48   unused
+///     words 24..<44   one per `DropReason`, in its order
+///     words 44..<48   unused
 ///
 /// Thread safety: one thread writes a block, with a relaxed load and a relaxed store, for which no
 /// locked instruction is needed; any thread may read. Two writers would lose counts. A reader sees
