@@ -89,10 +89,11 @@ struct StreamReceiver: ~Copyable {
     init(framing: StreamFraming, lengthMax: Int, position: StreamPosition = StreamPosition()) {
         self.framing = framing
         self.lengthMax = lengthMax
-        // Room for the longest frame, and for what the stage brings with headroom or a second one.
+        // Room for the longest frame, and for a second one, or in both halves for what the reads of
+        // a turn bring: the more frames leave in one call, the less often the peer is woken.
         let isLarge = Self.place(lengthMax) > Self.stageLength
         halfLength =
-            Self.place(lengthMax) + (isLarge ? Self.place(lengthMax) : Self.stageLength / 2 * 3)
+            Self.place(lengthMax) + (isLarge ? Self.place(lengthMax) : 2 * Self.stageLength)
         readsMax = isLarge ? 2 : 4
         let length = Self.stageLength + 2 * halfLength
         memory = .allocate(byteCount: length, alignment: 64)
