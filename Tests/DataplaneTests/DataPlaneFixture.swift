@@ -24,10 +24,13 @@ final class DataPlaneFixture {
     private(set) var ends: [Int32]
     private var switchEnds: [Int32]
 
-    init(ports: Int, workers: Int = 1) throws {
+    /// - Parameter handoverBytes: as `DataPlaneSettings` has it. A test that sends without waiting
+    ///   needs room for all of it: the other worker may not run meanwhile.
+    init(ports: Int, workers: Int = 1, handoverBytes: Int = 1 << 18) throws {
         plane = try DataPlane(
             DataPlaneSettings(
-                workers: workers, portCapacity: ports, macLimit: 1024, handoverBytes: 1 << 18),
+                workers: workers, portCapacity: ports, macLimit: 1024,
+                handoverBytes: handoverBytes),
             seed: 7)
         ends = Array(repeating: -1, count: ports)
         switchEnds = ends
@@ -57,7 +60,7 @@ final class DataPlaneFixture {
             case .seqpacket: SOCK_SEQPACKET
             case .unixgram, .tap: SOCK_DGRAM
             }
-        let type = Int32(sort.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type = Int32(sort.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         for descriptor in pair {
             var size = sendBuffer
@@ -82,7 +85,7 @@ final class DataPlaneFixture {
 
     /// Closes the peer's end alone.
     func hangUp(_ port: Int) {
-        close(ends[port])
+        closeForGood(ends[port])
         ends[port] = -1
     }
 
@@ -136,6 +139,24 @@ final class DataPlaneFixture {
         }
     }
 
+    /// Has every worker take a whole turn, with the newest table and all that had arrived before.
+    ///
+    /// Until then one that has been attached, and forwards, may not know the others.
+    func passTurns() throws {
+        let workers = (0..<plane.settings.workers).map { plane.counters.workerBlock($0) }
+        let before = workers.map { $0[.turns] }
+        try wait("every worker takes a turn") {
+            plane.wakeWorkers()
+            // One that is under way may be past its table, the next past its completions.
+            return zip(workers, before).allSatisfy { $0[.turns] >= $1 + 3 }
+        }
+    }
+
+    /// Sends as a port's peer, and waits for room where there is none.
+    func sendPatiently(_ bytes: [UInt8], from port: Int) throws {
+        try wait("room for a frame") { send(bytes, from: port) }
+    }
+
     /// Sends as a port's peer; false when the socket is full.
     func send(_ bytes: [UInt8], from port: Int) -> Bool {
         Glibc.send(ends[port], bytes, bytes.count, Int32(MSG_DONTWAIT)) == bytes.count
@@ -150,7 +171,7 @@ final class DataPlaneFixture {
     }
 
     /// What a port's peer receives next, waiting a while for it; nil: nothing came.
-    func receive(_ port: Int, milliseconds: Int32 = 2000) -> [UInt8]? {
+    func receive(_ port: Int, milliseconds: Int32 = 30_000) -> [UInt8]? {
         var poll = pollfd(fd: ends[port], events: Int16(POLLIN), revents: 0)
         guard Glibc.poll(&poll, 1, milliseconds) == 1 else { return nil }
         var buffer = [UInt8](repeating: 0, count: 2048)
@@ -158,16 +179,37 @@ final class DataPlaneFixture {
         return count < 0 ? nil : Array(buffer[..<count])
     }
 
-    /// Waits until every frame that came in is accounted for.
+    /// Waits until every frame that was sent has come in, and is accounted for.
+    ///
+    /// Equal books at two moments tell nothing of a worker that did not run in between. So nothing
+    /// may wait in a socket of the switch, and then turns pass in which nothing is counted.
     func expectBalance(sourceLocation: SourceLocation = #_sourceLocation) throws {
-        // Frames may still be on their way out of the kernel: the books are read at rest.
-        var before = CounterSnapshot()
-        try wait("traffic at rest and balanced books") {
-            let now = self.plane.counters.snapshot()
-            defer { before = now }
-            return now == before && now.isBalanced
+        let end = ContinuousClock.now + .seconds(60)
+        var books: CounterSnapshot
+        repeat {
+            try #require(ContinuousClock.now < end, "traffic does not come to rest")
+            try wait("everything that was sent is taken") { !self.hasUnreadBytes }
+            books = plane.counters.snapshot()
+            try passTurns()
+        } while hasUnreadBytes || !plane.counters.snapshot().hasSameFrames(as: books)
+        #expect(books.isBalanced, sourceLocation: sourceLocation)
+    }
+
+    /// Whether something lies in a socket of the switch.
+    var hasUnreadBytes: Bool {
+        switchEnds.contains { descriptor in
+            var count: Int32 = 0
+            return descriptor >= 0 && ioctl(descriptor, UInt(FIONREAD), &count) == 0 && count > 0
         }
-        #expect(before.isBalanced, sourceLocation: sourceLocation)
+    }
+}
+
+extension CounterSnapshot {
+    /// Whether both count the same but for what workers count where there are no frames.
+    fileprivate func hasSameFrames(as other: CounterSnapshot) -> Bool {
+        Counter.allCases.allSatisfy {
+            $0 == .turns || $0 == .wakeups || self[$0] == other[$0]
+        } && DropReason.allCases.allSatisfy { self[dropped: $0] == other[dropped: $0] }
     }
 }
 

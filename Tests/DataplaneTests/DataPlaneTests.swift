@@ -5,7 +5,7 @@ import Glibc
 import SwitchCore
 import Testing
 
-@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(10)))
 struct DataPlaneTests {
     private typealias Fixture = DataPlaneFixture
 
@@ -17,6 +17,7 @@ struct DataPlaneTests {
         try fixture.wait("activation") {
             fixture.events.filter { $0.kind == .activated }.count == 3
         }
+        try fixture.passTurns()
         let hello = Fixture.frame(from: 0, to: nil)
         #expect(fixture.send(hello, from: 0))
         #expect(fixture.receive(1) == hello)
@@ -103,6 +104,7 @@ struct DataPlaneTests {
         try fixture.attach(1, sendBuffer: 16 * 1024)
         try fixture.attach(2)
         try fixture.attach(3)
+        try fixture.passTurns()
         for port in 0..<4 { #expect(fixture.send(Fixture.frame(from: port, to: nil), from: port)) }
         for port in 0..<4 { for _ in 0..<3 { #expect(fixture.receive(port) != nil) } }
         for number in 0..<2000 {
@@ -125,6 +127,7 @@ struct DataPlaneTests {
         try fixture.attach(0, sendBuffer: 64 * 1024, pauses: true)
         // Nothing grows too old in this test.
         try fixture.attach(1, sendBuffer: 16 * 1024, queueDelay: 1_000_000_000_000)
+        try fixture.passTurns()
         for port in 0..<2 { #expect(fixture.send(Fixture.frame(from: port, to: nil), from: port)) }
         for port in 0..<2 { #expect(fixture.receive(port) != nil) }
         var sent = 0

@@ -5,7 +5,7 @@ import Glibc
 import SwitchCore
 import Testing
 
-@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(10)))
 struct HoldTests {
     private typealias Fixture = DataPlaneFixture
 
@@ -34,6 +34,7 @@ struct HoldTests {
         let fixture = try Fixture(ports: 2, workers: workers)
         try fixture.attach(0)
         try fixture.attach(1, sendBuffer: sendBuffer, queueDelay: 60_000_000_000)
+        try fixture.passTurns()
         #expect(fixture.send(Fixture.frame(from: 1, to: nil), from: 1))
         #expect(fixture.receive(0) != nil)
         return fixture
@@ -76,6 +77,7 @@ struct HoldTests {
         let fixture = try Fixture(ports: 2, workers: workers)
         try fixture.attach(0, transport: .stream)
         try fixture.attach(1, queueBytes: 1 << 22, queueDelay: 60_000_000_000)
+        try fixture.passTurns()
         // So many that the ring between two workers holds them.
         let (rounds, each) = (20, 2000)
         var received = 0
@@ -121,6 +123,7 @@ struct HoldTests {
         let new = try Fixture(ports: 2, workers: workers)
         try new.attach(0)
         try new.attach(1, queueDelay: 60_000_000_000, waitingFrames: frames)
+        try new.passTurns()
         #expect(new.send(Fixture.frame(from: 1, to: nil), from: 1))
         #expect(new.receive(0) != nil)
         for number in count..<2 * count { #expect(new.send(numbered(number), from: 0)) }

@@ -60,7 +60,7 @@ final class OwnWorker<Backend: WorkerBackend & ~Copyable> {
         _ port: Int, offload: Offload = .none, frameLengthMax: Int = 1518, sendBuffer: Int32? = nil
     ) throws {
         var pair: [Int32] = [-1, -1]
-        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         if var size = sendBuffer {
             for descriptor in pair { setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4) }

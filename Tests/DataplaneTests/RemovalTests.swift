@@ -70,7 +70,7 @@ private func comeAndGo(_ count: Int, workers: Int) throws {
     try fixture.stop()
 }
 
-@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(5)))
+@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(10)))
 struct RemovalTests {
     @Test(arguments: [1, 2]) func `ports come and go under load and the books stay exact`(
         workers: Int

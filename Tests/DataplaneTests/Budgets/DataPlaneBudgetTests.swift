@@ -10,7 +10,7 @@ import Testing
 
 @testable import Dataplane
 
-@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(10)))
 struct DataPlaneBudgetTests {
     /// Frames of a measurement.
     private let frameCount = 100_000
@@ -37,7 +37,7 @@ struct DataPlaneBudgetTests {
             for port in 0..<2 {
                 for _ in 0..<waiting[1 - port] {
                     var poll = pollfd(fd: fixture.ends[port], events: Int16(POLLIN), revents: 0)
-                    try #require(Glibc.poll(&poll, 1, 5000) == 1, "a frame was lost")
+                    try #require(Glibc.poll(&poll, 1, 30_000) == 1, "a frame was lost")
                     try #require(recv(fixture.ends[port], &buffer, 2048, 0) == 1514)
                     left -= 1
                 }
@@ -90,7 +90,7 @@ struct DataPlaneBudgetTests {
             // The first frames bring the runtime's own caches.
             if number == 2000 { before = allocation_counter_count(worker) }
             while !fixture.send(frame, from: 0) {}
-            try #require(fixture.receive(2, milliseconds: 5000) != nil)
+            try #require(fixture.receive(2) != nil)
         }
         #expect(allocation_counter_count(worker) - before == 0)
         let drops = fixture.plane.counters.snapshot(port: PortID(index: 1))
@@ -116,7 +116,7 @@ struct DataPlaneBudgetTests {
             // The first frames bring the runtime's own caches.
             if number == 2000 { before = allocation_counter_count(worker) }
             while fixture.send(frame, from: 0) {}
-            try #require(fixture.receive(1, milliseconds: 5000) != nil)
+            try #require(fixture.receive(1) != nil)
         }
         #expect(allocation_counter_count(worker) - before == 0)
         #expect(fixture.plane.counters.snapshot()[.pauses] > 10)

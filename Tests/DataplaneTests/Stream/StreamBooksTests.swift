@@ -5,7 +5,7 @@ import Glibc
 import SwitchCore
 import Testing
 
-@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: hasRing, "needs io_uring"), .timeLimit(.minutes(10)))
 struct StreamBooksTests {
     private typealias Fixture = DataPlaneFixture
 
@@ -21,7 +21,7 @@ struct StreamBooksTests {
             queueBytes: 16 << 20, queueDelay: 60_000_000_000)
         for number in 0..<Self.frameCount {
             let frame = Fixture.frame(from: 0, to: nil, length: 20_000 + number)
-            try fixture.wait("room for a frame") { fixture.send(frame, from: 0) }
+            try fixture.sendPatiently(frame, from: 0)
         }
         try fixture.wait("the switch has all frames") {
             fixture.plane.counters.snapshot()[.receivedFrames] == UInt64(Self.frameCount)
@@ -121,7 +121,7 @@ struct StreamBooksTests {
         let fixture = try Fixture(ports: 2)
         try fixture.attach(1)
         var pair: [Int32] = [-1, -1]
-        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         try #require(socketpair(AF_UNIX, type, 0, &pair) == 0)
         let behindLength: [UInt8] = [0, 0, 0, 100] + Fixture.frame(from: 0, to: nil)
         let bytes = behindLength + behindLength + behindLength
