@@ -68,7 +68,8 @@ let package = Package(
             name: "SwitchCoreTests", dependencies: ["SwitchCore", "Support"],
             swiftSettings: houseRules),
         .testTarget(
-            name: "IORingTests", dependencies: ["IORing", "CShimsRing"], swiftSettings: houseRules),
+            name: "IORingTests", dependencies: ["IORing", "CShimsRing", "Support"],
+            swiftSettings: houseRules),
         // Counts the allocations of the test program's threads.
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(

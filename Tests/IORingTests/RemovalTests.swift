@@ -7,7 +7,7 @@ import Testing
 /// A socket that only slot 1 of a ring holds open, with a receive armed on it, and its peer.
 private func receiveOnSlotAlone(_ at: Receiver) throws -> (near: Int32, far: Descriptor) {
     var ends: [Int32] = [-1, -1]
-    try #require(socketpair(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0, &ends) == 0)
+    try #require(socketpair(AF_UNIX, closingDatagrams, 0, &ends) == 0)
     let far = try Descriptor(ends[1])
     try #require(at.ring.ring.setFile(slot: 1, fd: ends[0]) == 0)
     try #require(at.ring.armReceive(1, tag: tag(1)))
@@ -100,8 +100,9 @@ private func sends(_ descriptor: Descriptor, _ frame: [UInt8]) -> Int32 {
         #expect(at.ring.clearFile(1) == 0)
         close(near)
         // The file's last reference may go with the kernel's next work for this ring.
+        let end = ContinuousClock.now + .nanoseconds(waitLimitNanoseconds)
         var refusal: Int32 = 0
-        for _ in 0..<1000 where refusal == 0 || refusal == EAGAIN {
+        while refusal == 0 || refusal == EAGAIN, ContinuousClock.now < end {
             refusal = sends(far, numberedFrame(6))
             _ = at.ring.enter(waitingFor: 1, nanoseconds: 1_000_000)
         }

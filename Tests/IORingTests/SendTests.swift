@@ -2,6 +2,7 @@
 
 import Glibc
 import IORing
+import Support
 import Testing
 
 @Suite struct SendTests {
@@ -49,8 +50,8 @@ import Testing
         // Only the sender is connected, so the receiver's queue length (max_dgram_qlen) is the
         // limit: the case in which a parked send would deliver an empty datagram and lose the
         // frame.
-        let receiver = try Descriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
-        let sender = try Descriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
+        let receiver = try Descriptor(socket(AF_UNIX, closingDatagrams, 0))
+        let sender = try Descriptor(socket(AF_UNIX, closingDatagrams, 0))
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var length = socklen_t(MemoryLayout<sa_family_t>.size)
@@ -93,9 +94,10 @@ import Testing
 
     @Test func `a dead peer refuses with an error that names it`() throws {
         let ring = try TestRing()
-        var pair: SocketPair? = try SocketPair()
-        let near = try Descriptor(dup(pair!.near.number))
-        pair = nil
+        var ends: [Int32] = [-1, -1]
+        try #require(socketpair(AF_UNIX, closingDatagrams, 0, &ends) == 0)
+        let near = try Descriptor(ends[0])
+        closeForGood(ends[1])
         #expect(ring.setFile(0, near) == 0)
         #expect(ring.sendAll([numberedFrame(0)], to: 0).map(\.result) == [-ECONNREFUSED])
     }

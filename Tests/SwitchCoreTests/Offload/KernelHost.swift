@@ -68,7 +68,7 @@ final class KernelHost {
 
     /// Waits for the IPv6 address, whose route the kernel adds in its own time.
     private func awaitAddress() throws {
-        for _ in 0..<5000 {
+        for _ in 0..<30_000 {
             let routes = try String(
                 contentsOfFile: "/proc/thread-self/net/ipv6_route", encoding: .utf8)
             if routes.contains("fd000000000000000000000000000002 80") { return }
@@ -125,10 +125,10 @@ final class KernelHost {
         throw Failure(description: "the kernel sends no TCP segment: errno \(errno)")
     }
 
-    /// Waits until there is something to read, for five seconds at most.
+    /// Waits until there is something to read, for half a minute at most.
     private func wait(for descriptor: Int32) -> Bool {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&request, 1, 5000) == 1
+        return poll(&request, 1, 30_000) == 1
     }
 
     /// A socket of the kernel's side, bound to the port that packets go to.
