@@ -45,11 +45,12 @@ demo: build ## real TCP between two isolated hosts through the switch; nothing i
 test: test-debug test-imports test-whole test-release test-budgets test-tsan test-asan fuzz-smoke
 test: smoke ## everything below, in this order
 
-# The control plane's suites talk to servers with time limits: apart from those that only compute.
+# The control plane's suites start processes and talk to servers with time limits, whose threads a test
+# beside them would take: apart from those that only compute, and one by one.
 .PHONY: test-debug
 test-debug: needs-test ## all suites but those of the next two, with assertions
 	@$(STEP) "tests, debug" 15m scripts/swift-test --skip '$(WHOLE_TESTS)|$(RELEASE_TESTS)|$(CONTROL_TESTS)'
-	@$(STEP) "tests, debug, control plane" 15m scripts/swift-test --filter '$(CONTROL_TESTS)'
+	@$(STEP) "tests, debug, control plane" 15m scripts/swift-test --no-parallel --filter '$(CONTROL_TESTS)'
 
 .PHONY: test-imports
 test-imports: needs-build ## every import stands in Package.swift
@@ -60,7 +61,7 @@ test-imports: needs-build ## every import stands in Package.swift
 test-whole: needs-test guest ## end to end: the release binary with real peers
 	@$(STEP) "release binaries" 10m $(RELEASE)
 	@RINGSWITCH_BINARIES='$(CURDIR)/.build/release' \
-	    $(STEP) "tests, end to end" 15m scripts/swift-test --no-parallel --filter '$(WHOLE_TESTS)'
+	    $(STEP) "tests, end to end" 30m scripts/swift-test --no-parallel --filter '$(WHOLE_TESTS)'
 
 # `swift test` compiles for @testable, which changes every module: in its own folder it leaves .build alone.
 .PHONY: test-release

@@ -118,12 +118,22 @@ func withServer<Result>(
     try await server.start()
     do {
         let result = try await body(
-            ControlClient(socketPath: directory.path + "/control.sock"), server)
+            .patient(directory.path + "/control.sock"), server)
         await server.stop()
         return result
     } catch {
         await server.stop()
         throw error
+    }
+}
+
+extension ControlClient {
+    /// A client that waits for a minute: the suites beside this one may keep the threads that
+    /// answer busy.
+    static func patient(_ path: String) -> ControlClient {
+        var client = ControlClient(socketPath: path)
+        client.silenceSecondsMax = 60
+        return client
     }
 }
 
@@ -145,9 +155,12 @@ extension Logger {
     static var quiet: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }
 
+/// The type of stream sockets that no program inherits.
+let closingStream = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+
 /// A stream socket bound to `path`, listening if asked; the caller closes it.
 func makeUnixSocket(at path: String, listening: Bool) -> Int32 {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_UNIX, closingStream, 0)
     let bound = ControlSocketAddress(path: path)!.withPlainSockAddr { bind(descriptor, $0, $1) }
     precondition(descriptor >= 0 && bound == 0, "cannot bind \(path): \(errno)")
     if listening { precondition(listen(descriptor, 1) == 0) }

@@ -2,6 +2,7 @@
 // what VMs do, and child processes (perl and setpriv belong to every Debian).
 import CShimsSystem
 import Glibc
+import Support
 import Testing
 
 @testable import Control
@@ -9,7 +10,8 @@ import Testing
 /// Whether the tests may make devices and become other users.
 let isRoot = geteuid() == 0
 
-/// A client's socket, which a test drives step by step.
+/// A client's socket, which a test drives step by step. With the object it is gone, as if its
+/// process had ended.
 final class RawPeer {
     let descriptor: Int32
 
@@ -23,7 +25,7 @@ final class RawPeer {
         }
     }
 
-    deinit { _ = cshims_descriptor_close(descriptor) }
+    deinit { closeForGood(descriptor) }
 
     /// Connects; the errno, 0 when it went well.
     @discardableResult func connect(_ path: String) -> Int32 {
@@ -69,9 +71,9 @@ func received(_ descriptor: Int32) -> [UInt8]? {
     return Array(bytes[..<Int(count)])
 }
 
-/// Waits until a descriptor is readable, ten seconds at most.
+/// Waits until a descriptor is readable, half a minute at most.
 func waitReadable(_ descriptor: Int32) -> Bool {
-    cshims_descriptor_poll(descriptor, Int16(POLLIN), 10_000) > 0
+    cshims_descriptor_poll(descriptor, Int16(POLLIN), 30_000) > 0
 }
 
 /// Two connected descriptors, close-on-exec from the start: other tests start children meanwhile.

@@ -17,6 +17,9 @@ public struct SwitchLocator: Sendable {
 
     private let directories: [String]
 
+    /// Makes the client of the socket at a path.
+    var makeClient: @Sendable (String) -> ControlClient = { ControlClient(socketPath: $0) }
+
     /// - Parameter directories: runtime directories to look through, the likeliest first.
     public init(directories: [String] = SwitchLocator.standardDirectories()) {
         self.directories = directories
@@ -41,7 +44,7 @@ public struct SwitchLocator: Sendable {
 
     /// A client of the switch called `name`, or of the only one when `name` is `nil`.
     public func locate(name: String? = nil) throws(ControlClientError) -> ControlClient {
-        let clients = socketPaths().map { ControlClient(socketPath: $0) }
+        let clients = socketPaths().map(makeClient)
         if clients.isEmpty {
             throw .noSwitch(lookedAt: directories.map { $0 + "/" + Self.socketName })
         }

@@ -6,7 +6,7 @@ import Testing
 @testable import Control
 
 /// The data path of `attach`, with a socket pair in the place of the TAP device.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct AttachCopierTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct AttachCopierTests {
     private let directory: TemporaryDirectory
     private let path: String
     private let port: PlayedPort
@@ -107,7 +107,7 @@ import Testing
         try copier.start()
         let start = ContinuousClock.now
         copier.stop()
-        #expect(ContinuousClock.now - start < .seconds(2))
+        #expect(ContinuousClock.now - start < .seconds(10))
         copier.stop()
     }
 }

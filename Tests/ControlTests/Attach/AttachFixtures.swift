@@ -1,13 +1,14 @@
 import CShimsSystem
 import Foundation
 import Glibc
+import Support
 
 @testable import Control
 
 /// The switch's end of one port, played by the test.
 final class PlayedPort {
     /// Longest wait for anything that must happen.
-    static let limitMilliseconds: Int32 = 5000
+    static let limitMilliseconds: Int32 = 30_000
 
     let descriptor: Int32
     private(set) var isConnected = false
@@ -17,7 +18,7 @@ final class PlayedPort {
         try SystemFailure.check(cshims_socket_bind_path(descriptor, path), "bind")
     }
 
-    deinit { _ = cshims_descriptor_close(descriptor) }
+    deinit { closeForGood(descriptor) }
 
     /// The next datagram, `nil` if none comes in time. The first source is connected back to.
     func receive(milliseconds: Int32 = limitMilliseconds) -> [UInt8]? {
@@ -53,7 +54,7 @@ final class PlayedDevice {
 
     init() throws {
         var pair: [Int32] = [-1, -1]
-        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let type = Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, type, 0, &pair) == 0 else {
             throw SystemFailure(what: "socketpair", code: errno)
         }

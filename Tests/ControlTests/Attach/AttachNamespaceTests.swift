@@ -6,7 +6,7 @@ import Testing
 @testable import Control
 
 /// Children, named namespaces, and `attach` as a whole where this process may make them.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct AttachNamespaceTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct AttachNamespaceTests {
     @Test func `a child's exit code, signal and absence are told apart`() throws {
         func code(_ script: String) throws -> Int32? {
             try ChildProcess(.init(arguments: ["sh", "-c", script])).wait(milliseconds: 10_000)

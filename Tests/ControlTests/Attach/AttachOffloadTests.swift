@@ -29,7 +29,7 @@ private struct OffloadedGuest {
 }
 
 /// `attach --offload` with a socket pair in the place of the TAP device.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct AttachOffloadCopierTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct AttachOffloadCopierTests {
     @Test func `the header is left behind on the way out and zero on the way in`() throws {
         let device = try PlayedDevice()
         let guest = try OffloadedGuest(device: device.near)
@@ -60,7 +60,7 @@ private struct OffloadedGuest {
 }
 
 /// `attach --offload` with a TAP device, at 10.9.8.1; what the test sends is from 10.9.8.2.
-@Suite(.enabled(if: mayMakeNamespaces), .serialized, .timeLimit(.minutes(1)))
+@Suite(.enabled(if: mayMakeNamespaces), .serialized, .timeLimit(.minutes(5)))
 struct AttachOffloadDeviceTests {
     private let namespace: NamedNamespace
     private let device: GuestDevice

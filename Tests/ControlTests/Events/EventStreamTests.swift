@@ -6,7 +6,7 @@ import Testing
 
 @testable import Control
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct EventStreamTests {
     @Test func `a reply in chunks is understood however its bytes arrive`() throws {
         let reply =
@@ -110,7 +110,7 @@ struct EventStreamTests {
             var stuck: [Int32] = []
             defer { for descriptor in stuck { close(descriptor) } }
             for _ in 0..<4 {
-                let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+                let descriptor = socket(AF_UNIX, closingStream, 0)
                 stuck.append(descriptor)
                 let result = ControlSocketAddress(path: client.socketPath)!.withPlainSockAddr {
                     connect(descriptor, $0, $1)

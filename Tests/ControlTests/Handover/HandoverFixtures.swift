@@ -83,8 +83,8 @@ final class RawHandoverClient: Sendable {
         socket.send(Data(text.utf8), descriptors: descriptors)
     }
 
-    /// The next message, `nil` once the server has ended the connection or said nothing for ten
-    /// seconds.
+    /// The next message, `nil` once the server has ended the connection or said nothing for half a
+    /// minute.
     func receive() -> String? {
         while true {
             switch socket.receive(descriptorsMax: 253) {
@@ -111,6 +111,6 @@ final class Tracer: Sendable {
     /// Closes the own copy, and waits until every other one is closed as well.
     func allAreClosed() -> Bool {
         close(writing)
-        return cshims_descriptor_poll(reading, Int16(POLLIN), 10_000) > 0
+        return cshims_descriptor_poll(reading, Int16(POLLIN), 30_000) > 0
     }
 }
