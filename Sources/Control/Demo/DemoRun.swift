@@ -6,6 +6,8 @@ struct DemoRun {
     /// Time limits in seconds, generous enough for a busy machine.
     private static let startSeconds = 20
     private static let restSeconds = 10
+    /// Readings without a difference that count as rest; one every 20 ms.
+    private static let restReadings = 10
     /// Beyond the measurement itself: connecting and exchanging results.
     private static let measureExtraSeconds = 20
 
@@ -140,18 +142,23 @@ struct DemoRun {
             hostsSentFrames: sent, hostsReceivedFrames: received, checksumsCompleted: completed)
     }
 
-    /// The switch's totals once two readings in a row are the same and account for every frame;
+    /// The switch's totals once several readings in a row are the same and account for every frame;
     /// what they are in the end where they never do.
+    ///
+    /// Two would not do: those of a worker that waits for a CPU are the same as well.
     private func totalsAtRest(
         _ stage: DemoStage, _ daemon: DemoChild
     ) throws(DemoError) -> TrafficTotals {
         var last: TrafficTotals?
+        var sameReadings = 0
         do throws(DemoError) {
             try patience.wait(for: "rest", seconds: Self.restSeconds, while: [daemon]) {
                 () throws(DemoError) in
                 let totals = try self.status(stage).totals
-                defer { last = totals }
-                return totals == last && totals.unaccountedFrames == 0 && totals.queuedFrames == 0
+                let isAccounted = totals.unaccountedFrames == 0 && totals.queuedFrames == 0
+                sameReadings = totals == last && isAccounted ? sameReadings + 1 : 0
+                last = totals
+                return sameReadings == Self.restReadings
             }
         } catch {
             guard case .tooSlow = error else { throw error }
