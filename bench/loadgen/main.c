@@ -209,18 +209,22 @@ static bool has_waiting_frames(const endpoint_t *endpoint) {
 
 /// Waits until nothing has come, and nothing has waited in a socket, for `quiet_time`: on a busy
 /// machine a reader may itself wait for longer than that.
+///
+/// Looks are counted, and not the time: where the whole machine has stood still, all of the time is
+/// over at the first look, and the switch has had none of it.
 static void drain(const run_t *run, const readers_t *readers) {
-    uint64_t now;
-    uint64_t last = run->finished;
+    uint64_t last = 0, quiet_looks = 0;
     do {
         clock_sleep_until(clock_now() + POLL_INTERVAL);
-        now = clock_now();
         uint64_t read = readers_last_frame(readers);
-        if (read > last) last = read;
+        bool is_quiet = read == last;
         for (int i = 0; i < run->plan.endpoint_count; i++) {
-            if (has_waiting_frames(&run->plan.endpoints[i])) last = now;
+            if (has_waiting_frames(&run->plan.endpoints[i])) is_quiet = false;
         }
-    } while (now < last + run->plan.quiet_time && now < run->finished + run->plan.drain_limit);
+        last = read;
+        quiet_looks = is_quiet ? quiet_looks + 1 : 0;
+    } while (quiet_looks * POLL_INTERVAL < run->plan.quiet_time
+             && clock_now() < run->finished + run->plan.drain_limit);
 }
 
 int main(int argc, char **argv) {
