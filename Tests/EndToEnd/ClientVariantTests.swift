@@ -20,7 +20,7 @@ extension EndToEnd {
             try await Peer.introduce(peers)
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `libkrun with offloads sends its longest frames by path and by descriptor`()
             async throws
         {
@@ -52,7 +52,7 @@ extension EndToEnd {
 
         /// libkrun's unixstream: a send buffer of 16 MiB, frames behind their length in one write
         /// that is finished later where it was cut, length and frame read apart.
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `libkrun by stream sends its longest frames both ways at once`() async throws {
             let keys = "offload = \"raw\"\nqueue_bytes = \"64MiB\"\nqueue_delay = \"10s\""
             let lan = try await SwitchProcess(
@@ -82,7 +82,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: [true, false])
+        @Test(arguments: [true, false])
         func `vfkit attaches beside its port, and its file goes with it`(
             greets: Bool
         ) async throws {
@@ -99,7 +99,7 @@ extension EndToEnd {
                 #expect(try await lan.port("vm").peer?.address == own)
                 vm.shutDown()
                 unlink(own)
-                try await lan.waitUntil("the port is free", within: .seconds(10)) {
+                try await lan.waitUntil("the port is free") {
                     $0.ports[0].state == .listening
                 }
             }
@@ -108,7 +108,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `QEMU by path outlives a restart of the switch`() async throws {
             let directory = try TemporaryDirectory()
             let ports = SwitchProcess.ports(["a", "b"])

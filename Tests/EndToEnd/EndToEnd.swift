@@ -13,5 +13,7 @@ import Testing
 /// - `TemporaryDirectory` holds sockets and files.
 ///
 /// All of them are gone when the last reference is, and also when the test process is killed.
-@Suite("End to end", .serialized)
+///
+/// What must happen is waited for with `Duration.patience`; the time limit is for what hangs.
+@Suite("End to end", .serialized, .timeLimit(.minutes(10)))
 enum EndToEnd {}

@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     /// `ringswitch events`.
-    @Suite("Events", .timeLimit(.minutes(1)))
+    @Suite("Events")
     struct Events {
         /// Follows a switch, and waits until it does.
         private func follow(_ lan: SwitchProcess, _ types: [String] = []) async throws
@@ -19,7 +19,7 @@ extension EndToEnd {
                 ]
                     + types.flatMap { ["--type", $0] })
             if types.isEmpty || types.contains("ready") {
-                try await follower.line(containing: "\"type\":\"ready\"", within: .seconds(10))
+                try await follower.line(containing: "\"type\":\"ready\"")
             }
             return follower
         }
@@ -29,7 +29,7 @@ extension EndToEnd {
             -> SwitchEvent
         {
             let line = try await follower.line(
-                containing: "\"type\":\"\(type.rawValue)\"", within: .seconds(10))
+                containing: "\"type\":\"\(type.rawValue)\"")
             return try ReportJSON.decode(SwitchEvent.self, from: Data(line.utf8))
         }
 
@@ -69,7 +69,7 @@ extension EndToEnd {
             #expect(reloaded.added == 1 && reloaded.removed == 1 && reloaded.changed == 0)
             try await lan.stop()
             #expect(try await event(.stopping, of: follower).pid == lan.process.pid)
-            #expect(await follower.ending(within: .seconds(5)) == .exited(0))
+            #expect(await follower.ending() == .exited(0))
         }
 
         @Test func `who is refused is told, and only what was asked for`() async throws {
@@ -83,7 +83,7 @@ extension EndToEnd {
             try await lan.allAttached()
             try await lan.stop()
             withExtendedLifetime(peer) {}
-            let told = try await follower.result(within: .seconds(5))
+            let told = try await follower.result()
             #expect(told.isSuccess)
             #expect(told.standardOutput.split(separator: "\n").count == 2)
         }
@@ -127,7 +127,7 @@ extension EndToEnd {
             let lost = try await event(.eventsLost, of: follower)
             #expect(try #require(lost.count) > 0)
             try await lan.stop()
-            #expect(await follower.ending(within: .seconds(5)) == .exited(0))
+            #expect(await follower.ending() == .exited(0))
         }
     }
 }

@@ -8,8 +8,9 @@ import Testing
 extension EndToEnd {
     /// Devices that vanish and devices that are held by a switch that was killed.
     @Suite(
-        "Faults: devices", .timeLimit(.minutes(1)),
-        .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"))
+        "Faults: devices",
+        .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)")
+    )
     struct FaultyDevices {
         private func tap(_ namespace: NetworkNamespace) -> String {
             Hardship.tap(
@@ -29,9 +30,9 @@ extension EndToEnd {
                     namespace.inside(["ip", "link", "delete", "rsfault0"]))
                 try #require(deleted.isSuccess, "\(deleted.standardError)")
                 try await lan.process.line(
-                    containing: "the device rsfault0 failed:", within: .seconds(5))
+                    containing: "the device rsfault0 failed:")
                 try await lan.process.line(
-                    containing: "the device rsfault0 is back", within: .seconds(5))
+                    containing: "the device rsfault0 is back")
                 #expect(try await devices(namespace).contains("10.9.1.1/24"))
                 let port = try await lan.port("host")
                 #expect(port.state == .up && port.lastError == nil)
@@ -69,7 +70,7 @@ extension EndToEnd {
                     "ip link delete rsfault0; ip link add rsfault0 type veth peer name other",
                 ]))
             try #require(swap.isSuccess, "\(swap.standardError)")
-            let port = try await lan.waitUntil("the thief is named", within: .seconds(5)) {
+            let port = try await lan.waitUntil("the thief is named") {
                 $0.ports[0].lastError?.contains("not a TAP") == true
             }.ports[0]
             #expect(port.state == .failed)
@@ -77,7 +78,7 @@ extension EndToEnd {
                 port.lastError
                     == "the device rsfault0 exists and is not a TAP: choose another name")
             _ = try await ChildProcess.run(namespace.inside(["ip", "link", "delete", "rsfault0"]))
-            try await lan.waitUntil("the device is back", within: .seconds(5)) {
+            try await lan.waitUntil("the device is back") {
                 $0.ports[0].state == .up && $0.ports[0].lastError == nil
             }
             try await lan.stop()
@@ -108,7 +109,7 @@ extension EndToEnd {
             let b = try FaultPeer(at: lan.directory.file("peer-b"))
             try a.join(lan.socket("a.sock"))
             try b.join(lan.socket("b.sock"))
-            try await lan.waitUntil("both are attached", within: .seconds(5)) {
+            try await lan.waitUntil("both are attached") {
                 $0.ports.filter { $0.state == .attached }.count == 2
             }
             try a.broadcast(1)
@@ -121,7 +122,7 @@ extension EndToEnd {
     }
 
     /// Many things at once, and what they leave behind.
-    @Suite("Faults: churn", .timeLimit(.minutes(1)))
+    @Suite("Faults: churn")
     struct FaultyChurn {
         private static func ports(_ count: Int, _ keys: String = "") -> String {
             "[[port]]\nname = \"p{n}\"\ncount = \(count)\ntype = \"unixgram\"\n" + keys
@@ -154,7 +155,7 @@ extension EndToEnd {
                 for peer in peers { peer.leave() }
             }
             try await settled(lan)
-            try await lan.waitUntil("every descriptor is closed", within: .seconds(5)) { _ in
+            try await lan.waitUntil("every descriptor is closed") { _ in
                 (try? descriptors(lan)) ?? .max <= before
             }
             let report = try await lan.status()
@@ -189,7 +190,7 @@ extension EndToEnd {
         @Test func `both signals at once, twice, are one wish`() async throws {
             let lan = try await SwitchProcess(Self.ports(100))
             for signal in [SIGINT, SIGTERM, SIGINT, SIGTERM] { lan.process.send(signal: signal) }
-            #expect(await lan.process.ending(within: .seconds(10)) == .exited(0))
+            #expect(await lan.process.ending() == .exited(0))
             let left = try FileManager.default.contentsOfDirectory(atPath: lan.directory.path)
             #expect(left.filter { $0.hasSuffix(".sock") }.isEmpty)
         }
@@ -203,20 +204,19 @@ extension EndToEnd {
             lan.process.send(signal: SIGTERM)
             #expect(await lan.process.ending(within: .milliseconds(1100)) == nil)
             lan.process.send(signal: SIGTERM)
-            #expect(await lan.process.ending(within: .seconds(5)) == .exited(1))
+            #expect(await lan.process.ending() == .exited(1))
             try await lan.process.line(
-                containing: "ending at once, as asked again; sockets may be left behind",
-                within: .seconds(5))
+                containing: "ending at once, as asked again; sockets may be left behind")
         }
 
         private func attached(_ lan: SwitchProcess) async throws {
-            try await lan.waitUntil("all are attached", within: .seconds(10)) {
+            try await lan.waitUntil("all are attached") {
                 $0.ports.allSatisfy { $0.state == .attached }
             }
         }
 
         private func settled(_ lan: SwitchProcess) async throws {
-            try await lan.waitUntil("all listen", within: .seconds(10)) {
+            try await lan.waitUntil("all listen") {
                 $0.ports.allSatisfy { $0.state == .listening }
             }
         }

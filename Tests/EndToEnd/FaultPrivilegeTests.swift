@@ -109,7 +109,7 @@ extension EndToEnd {
                             + "LimitMEMLOCK= in a systemd unit"))
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `too little locked memory for all peers costs some, who are told once`() async throws {
             let directory = try Hardship.directoryOfNobody()
             let count = 64
@@ -121,7 +121,7 @@ extension EndToEnd {
             for (number, peer) in peers.enumerated() {
                 try peer.join(lan.socket("p\(number + 1).sock"))
             }
-            let report = try await lan.waitUntil("all have tried", within: .seconds(10)) {
+            let report = try await lan.waitUntil("all have tried") {
                 $0.ports.allSatisfy { $0.state == .attached || $0.lastError != nil }
             }
             let refused = report.ports.filter { $0.state != .attached }
@@ -139,11 +139,11 @@ extension EndToEnd {
             for round in 0..<50 {
                 try? peers[number - 1].broadcast(UInt8(round))
             }
-            try await lan.waitUntil("the frames are counted", within: .seconds(10)) {
+            try await lan.waitUntil("the frames are counted") {
                 ($0.ports[number - 1].counters.drops["no_peer"] ?? 0) > 0
             }
             try await lan.stop()
-            let log = try await lan.process.result(within: .seconds(1)).standardError
+            let log = try await lan.process.result().standardError
             let lines = log.split(separator: "\n").filter { $0.hasSuffix("port=p\(number)") }
             #expect(lines.count == 1, "\(lines)")
         }
@@ -202,7 +202,7 @@ extension EndToEnd {
                 Hardship.port("a"), in: directory, under: Hardship.unprivileged)
             let peer = try FaultPeer(at: directory.file("peer"), mode: 0o600)
             try peer.join(lan.socket("a.sock"))
-            let port = try await lan.waitUntil("it is refused", within: .seconds(5)) {
+            let port = try await lan.waitUntil("it is refused") {
                 $0.ports[0].lastError != nil
             }.ports[0]
             let error = try #require(port.lastError)
@@ -213,12 +213,12 @@ extension EndToEnd {
                     " (pid \(getpid()), uid 0, \(peer.path)): cannot connect back to its socket: "
                         + "permission denied; run the VM and the switch as one user, or let uid "
                         + "\(nobody) write to the socket and search its directory"), "\(error)")
-            try await lan.process.line(containing: error, within: .seconds(5))
+            try await lan.process.line(containing: error)
 
             // The remedy helps.
             try #require(chmod(peer.path, 0o666) == 0)
             try peer.join(lan.socket("a.sock"))
-            try await lan.waitUntil("it is attached", within: .seconds(5)) {
+            try await lan.waitUntil("it is attached") {
                 $0.ports[0].state == .attached && $0.ports[0].lastError == nil
             }
             try await lan.stop()

@@ -8,7 +8,7 @@ import Testing
 
 extension EndToEnd {
     /// All or nothing.
-    @Suite("Faults: reload", .timeLimit(.minutes(1)))
+    @Suite("Faults: reload")
     struct FaultyReload {
         private func reload(
             _ lan: SwitchProcess, _ ports: String
@@ -31,7 +31,7 @@ extension EndToEnd {
             let lan = try await SwitchProcess(port("a", "1") + port("b", "2") + port("c", "3"))
             let peer = try FaultPeer(at: lan.directory.file("peer"))
             try peer.join(lan.socket("3"))
-            try await lan.waitUntil("it is attached", within: .seconds(5)) {
+            try await lan.waitUntil("it is attached") {
                 $0.ports[2].state == .attached
             }
             let result = try await reload(lan, port("b", "1") + port("x", "2") + port("c", "3"))
@@ -43,7 +43,7 @@ extension EndToEnd {
             for path in ["1", "2"] {
                 let newcomer = try FaultPeer(at: lan.directory.file("peer" + path))
                 try newcomer.join(lan.socket(path))
-                try await lan.waitUntil("\(path) is attached", within: .seconds(5)) {
+                try await lan.waitUntil("\(path) is attached") {
                     $0.ports.contains { $0.path == lan.socket(path) && $0.state == .attached }
                 }
             }
@@ -55,7 +55,7 @@ extension EndToEnd {
             let lan = try await SwitchProcess(before)
             let peer = try FaultPeer(at: lan.directory.file("peer"))
             try peer.join(lan.socket("1"))
-            try await lan.waitUntil("it is attached", within: .seconds(5)) {
+            try await lan.waitUntil("it is attached") {
                 $0.ports[0].state == .attached
             }
             let taken = try FaultPeer(at: lan.directory.file("taken"))
@@ -86,7 +86,7 @@ extension EndToEnd {
             #expect(try await lan.port("b").path == lan.socket("2"))
             let newcomer = try FaultPeer(at: lan.directory.file("newcomer"))
             try newcomer.join(lan.socket("2"))
-            try await lan.waitUntil("b works", within: .seconds(5)) {
+            try await lan.waitUntil("b works") {
                 $0.ports[1].state == .attached
             }
             try await lan.stop()

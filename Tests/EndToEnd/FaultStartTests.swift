@@ -58,7 +58,7 @@ extension EndToEnd {
             let lan = try await SwitchProcess(Hardship.port("a"), in: directory)
             let peer = try FaultPeer(at: directory.file("peer"))
             try peer.join(lan.socket("a.sock"))
-            try await lan.waitUntil("it is attached", within: .seconds(5)) {
+            try await lan.waitUntil("it is attached") {
                 $0.ports[0].state == .attached
             }
             try await lan.stop()

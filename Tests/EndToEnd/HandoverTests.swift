@@ -22,7 +22,7 @@ extension EndToEnd {
             source = "handover"
             """
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `machines by descriptor and by path talk to each other, and leave exact books`()
             async throws
         {
@@ -50,7 +50,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func
             `a port made for a descriptor goes with its peer, a configured one waits for the next`()
             async throws
@@ -64,7 +64,7 @@ extension EndToEnd {
                 // Without a process that ends and without a frame for them.
                 slot.shutDown()
                 own.shutDown()
-                let report = try await lan.waitUntil("life \(life) is over", within: .seconds(10)) {
+                let report = try await lan.waitUntil("life \(life) is over") {
                     $0.ports.map(\.name) == ["a", "slot"] && $0.ports[1].state == .listening
                 }
                 #expect(try report.port("slot").peer == nil)
@@ -76,12 +76,12 @@ extension EndToEnd {
             try await Peer.introduce([a, own])
             own.shutDown()
             try a.send(a.frame(to: own.mac))
-            try await lan.waitUntil("own has gone", within: .seconds(5)) { $0.ports.count == 2 }
+            try await lan.waitUntil("own has gone") { $0.ports.count == 2 }
             try await lan.expectExactBooks()
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `what was passed lasts through changes and reloads, and is not saved`() async throws {
             let lan = try await SwitchProcess(Self.waiting)
             let slot = try await lan.pairedPeer("slot", 2)
@@ -113,7 +113,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `descriptors that are nothing for the port are refused, and closed`() async throws {
             let lan = try await SwitchProcess(Self.waiting)
             func refusal(
@@ -159,7 +159,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a socket that is shut down behind the switch's back costs its port`() async throws {
             let lan = try await SwitchProcess(Self.waiting)
             let a = try lan.peer("a", 1)
@@ -170,7 +170,7 @@ extension EndToEnd {
             try await lan.give(ends[0], to: "slot")
             try await lan.allAttached()
             shutdown(ends[0], Int32(SHUT_RD))
-            try await lan.waitUntil("the port waits again", within: .seconds(10)) {
+            try await lan.waitUntil("the port waits again") {
                 $0.ports[1].state == .listening
             }
             let next = try await lan.pairedPeer("slot", 2)
@@ -178,7 +178,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a program run by exec has the port as descriptor 3, and the port goes with it`()
             async throws
         {
@@ -199,7 +199,7 @@ extension EndToEnd {
                 SwitchProcess.executable, "exec", "--socket", lan.socket("control.sock"),
                 "--port", "vm", "queue_delay=9ms", "--", "perl", "-e", script,
             ])
-            let line = try await program.line(containing: "descriptor:", within: .seconds(10))
+            let line = try await program.line(containing: "descriptor:")
             #expect(line == "descriptor: 3")
             let vm = try await lan.port("vm")
             #expect(vm.state == .attached && vm.peer?.pid == program.pid)
@@ -208,7 +208,7 @@ extension EndToEnd {
             try a.send(question)
             #expect(try await a.receive().source == "02:00:00:00:00:07")
             program.kill()
-            try await lan.waitUntil("its port has gone", within: .seconds(2)) {
+            try await lan.waitUntil("its port has gone") {
                 !$0.ports.contains { $0.name == "vm" }
             }
             try await lan.stop()
@@ -227,15 +227,14 @@ extension EndToEnd {
             let closed = try await lan.command("attach-fd", "--port", "x", "--fd", "77")
             #expect(closed.ending == .exited(1))
             #expect(closed.standardError.lowercased().contains("bad file descriptor"))
-            try await lan.waitUntil("no port is left of it", within: .seconds(5)) {
+            try await lan.waitUntil("no port is left of it") {
                 $0.ports.count == 2
             }
             try await lan.stop()
         }
 
         @Test(
-            .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"),
-            .timeLimit(.minutes(1)))
+            .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"))
         func `hosts on devices that somebody else opened reach each other`() async throws {
             let lan = try await SwitchProcess(Self.waiting)
             var hosts: [NetworkNamespace] = []
@@ -265,7 +264,7 @@ extension EndToEnd {
                 hosts[0].inside(["ping", "-c", "1", "-W", "10", "10.9.0.2"]))
             #expect(ping.isSuccess, "\(ping.standardOutput)")
             try NetworkNamespace.ip(["-n", hosts[0].name, "link", "del", "eth0"])
-            try await lan.waitUntil("the deleted device's port has gone", within: .seconds(10)) {
+            try await lan.waitUntil("the deleted device's port has gone") {
                 !$0.ports.contains { $0.name == "host0" }
             }
             try await lan.stop()

@@ -11,7 +11,7 @@ extension EndToEnd {
         /// Less in debug builds, where the switch is slow.
         private static let count = SwitchProcess.isDebugBuild ? 50_000 : 1_000_000
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `each kind of nonsense is counted under its own name`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["bad", "good"]))
             let bad = try lan.peer("bad", 66)
@@ -64,7 +64,6 @@ extension EndToEnd {
         }
 
         @Test(
-            .timeLimit(.minutes(2)),
             arguments: [
                 ("empty", "runt"), ("one", "runt"), ("thirteen", "runt"), ("magic", "runt"),
                 ("oversize", "oversize"), ("ethertype", "filtered"), ("macflood", "filtered"),
@@ -80,7 +79,7 @@ extension EndToEnd {
             #expect(try report.port("bad").drops(reason) == UInt64(count))
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test
         func `a million random datagrams are carried or counted`() async throws {
             _ = try await storm("fuzz", count: Self.count)
         }
@@ -97,14 +96,14 @@ extension EndToEnd {
                 flows: [
                     "id=0 from=a to=b rate=1000 duration=1",
                     "id=1 from=bad kind=\(kind) count=\(count)",
-                ], within: .seconds(90))
+                ], within: .seconds(240))
             #expect(load.faults == 0)
             #expect(load.flow(0, at: "b")?.lost == 0)
             let report = try await lan.expectExactBooks(
                 sent: load.totals.sent, received: load.totals.received)
 
             // All three ports are free again, and serve.
-            try await lan.waitUntil("all ports listen", within: .seconds(5)) { report in
+            try await lan.waitUntil("all ports listen") { report in
                 report.ports.allSatisfy { $0.state == .listening }
             }
             let after = try await LoadGenerator.run(

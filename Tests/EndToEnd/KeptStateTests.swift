@@ -9,7 +9,7 @@ import Testing
 extension EndToEnd {
     /// The descriptor store.
     @Suite(
-        "Kept state", .timeLimit(.minutes(2)),
+        "Kept state",
         .enabled(if: ChildProcess.isInstalled("python3"), "python3 plays the service manager"))
     struct KeptState {
         private static let manager = URL(filePath: #filePath).deletingLastPathComponent()
@@ -31,7 +31,7 @@ extension EndToEnd {
         private func restart(_ lan: SwitchProcess, by signal: Int32) async throws -> StatusReport {
             let before = try await lan.status().pid
             lan.process.send(signal: signal)
-            return try await lan.waitUntil("another process answers", within: .seconds(10)) {
+            return try await lan.waitUntil("another process answers") {
                 $0.pid != before
             }
         }
@@ -43,7 +43,7 @@ extension EndToEnd {
                 // Only the switch, not the manager: both are of one process group.
                 Glibc.kill(before.pid, SIGKILL)
                 let pid = before.pid
-                let after = try await lan.waitUntil("it is back", within: .seconds(10)) {
+                let after = try await lan.waitUntil("it is back") {
                     $0.pid != pid
                 }
                 #expect(after.totals.receivedFrames >= before.totals.receivedFrames)
@@ -62,7 +62,7 @@ extension EndToEnd {
             // Whoever comes and goes afterwards is served as ever.
             let third = try lan.peer("c", 3)
             peers[1].shutDown()
-            try await lan.waitUntil("b is free", within: .seconds(10)) {
+            try await lan.waitUntil("b is free") {
                 $0.ports[1].state == .listening && $0.ports[2].state == .attached
             }
             withExtendedLifetime(third) {}
@@ -79,10 +79,10 @@ extension EndToEnd {
                 try peers[0].send(peers[0].frame(to: peers[1].mac, number: number))
             }
             for number in 0..<count {
-                let frame = try await peers[1].receive(within: .seconds(20))
+                let frame = try await peers[1].receive()
                 #expect(frame == peers[0].frame(to: peers[1].mac, number: number))
             }
-            let after = try await lan.waitUntil("another process answers", within: .seconds(10)) {
+            let after = try await lan.waitUntil("another process answers") {
                 $0.pid != before.pid
             }
             #expect(after.totals.floodCopies == before.totals.floodCopies)
@@ -126,7 +126,7 @@ extension EndToEnd {
                 try await qemu.send(raw: Array(bytes[100...]))
             }
             try await uml.receive(frame)
-            let after = try await lan.waitUntil("another answers", within: .seconds(10)) {
+            let after = try await lan.waitUntil("another answers") {
                 $0.pid != before.pid
             }
             #expect(try after.port("u").peer == before.port("u").peer)
@@ -156,18 +156,18 @@ extension EndToEnd {
             for number in 4...5 {
                 let pid = report.pid
                 Glibc.kill(pid, SIGKILL)
-                report = try await lan.waitUntil("another answers", within: .seconds(10)) {
+                report = try await lan.waitUntil("another answers") {
                     $0.pid != pid
                 }
                 try await Peer.introduce(peers)
                 guard number == 4 else { break }
                 // The first of those that share a socket has gone before the next time.
                 peers.remove(at: 1).shutDown()
-                try await lan.waitUntil("its port is free", within: .seconds(10)) {
+                try await lan.waitUntil("its port is free") {
                     $0.ports.prefix(3).count { $0.state == .attached } == 2
                 }
                 peers.append(try machine(number))
-                report = try await lan.waitUntil("another has it", within: .seconds(10)) {
+                report = try await lan.waitUntil("another has it") {
                     $0.ports.prefix(3).allSatisfy { $0.state == .attached }
                 }
             }
@@ -180,7 +180,7 @@ extension EndToEnd {
             let pid = try await lan.status().pid
             Glibc.kill(pid, SIGKILL)
             peers[1].shutDown()
-            try await lan.waitUntil("b is free", within: .seconds(10)) {
+            try await lan.waitUntil("b is free") {
                 $0.pid != pid && $0.ports[0].state == .attached && $0.ports[1].state == .listening
             }
             let successor = try lan.peer("b", 4)
@@ -194,7 +194,7 @@ extension EndToEnd {
             try lan.write(
                 SwitchProcess.ports(["a", "b", "d"], "queue_delay = \"9ms\""))
             _ = try await restart(lan, by: SIGUSR2)
-            let after = try await lan.waitUntil("ports are changed", within: .seconds(5)) {
+            let after = try await lan.waitUntil("ports are changed") {
                 $0.ports.map(\.name) == ["a", "b", "d"]
             }
             #expect(after.ports.map(\.state) == [.attached, .attached, .listening])
@@ -223,10 +223,10 @@ extension EndToEnd {
             let process = try ChildProcess([
                 "python3", "-c", script, SwitchProcess.executable, "run", "--config", file,
             ])
-            try await process.line(containing: "starting anew", within: .seconds(10))
-            try await process.line(containing: "switch runs", within: .seconds(10))
+            try await process.line(containing: "starting anew")
+            try await process.line(containing: "switch runs")
             process.send(signal: SIGTERM)
-            #expect(await process.ending(within: .seconds(10)) == .exited(0))
+            #expect(await process.ending() == .exited(0))
         }
     }
 }

@@ -8,7 +8,7 @@ extension EndToEnd {
     /// What becomes of a pair's frames when there are very many addresses.
     @Suite("MAC table")
     struct ManyAddresses {
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `ten thousand addresses with traffic to all of them flood nobody`() async throws {
             let lan = try await SwitchProcess(
                 SwitchProcess.ports(["a", "b", "c"], switchKeys: "mac_limit = 32768"))
@@ -18,13 +18,13 @@ extension EndToEnd {
                 flows: ["from=a to=b size=60 rate=20000 count=40000 spread=yes"],
                 options: ["--ready", "--hold"])
             try await traffic.isReady()
-            try await lan.waitUntil("all are learned", within: .seconds(10)) {
+            try await lan.waitUntil("all are learned") {
                 // Those of the three machines themselves, and at most 0.05 % may be absent.
                 $0.macTable.entries >= 3 + 9995
             }
             #expect(try await lan.macs().count { $0.port == "b" } >= 9996)
             traffic.go()
-            let load = try await traffic.report(within: .seconds(30))
+            let load = try await traffic.report()
             let flow = try #require(load.flow(0))
             #expect(load.faults == 0 && flow.lost == 0)
             #expect(try await lan.status().macTable.full <= 5)
@@ -37,7 +37,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `the table is printed with its addresses and can be emptied`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
             let peers = [try lan.peer("a", 10), try lan.peer("b", 11)]
@@ -51,7 +51,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a machine that invents addresses evicts nobody else's`() async throws {
             let lan = try await SwitchProcess(
                 SwitchProcess.ports(["a", "b", "c", "d"], switchKeys: "mac_limit = 4096"))

@@ -8,7 +8,7 @@ extension EndToEnd {
     /// The metrics on the control socket.
     @Suite("Metrics", .enabled(if: ChildProcess.isInstalled("curl"), "curl is not installed"))
     struct Metrics {
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `curl reads from the control socket what status says`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
             let peers = [try lan.peer("a", 0), try lan.peer("b", 1)]

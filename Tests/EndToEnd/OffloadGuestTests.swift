@@ -13,7 +13,7 @@ extension EndToEnd {
     struct LargeFramesAndGuest {
         private let byteCount = 8 << 20
 
-        @Test(.timeLimit(.minutes(3)))
+        @Test
         func `a guest without offloads and a raw host exchange files at full frame size`()
             async throws
         {

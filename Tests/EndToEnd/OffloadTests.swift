@@ -45,7 +45,7 @@ extension EndToEnd {
         }
 
         @Test(
-            .timeLimit(.minutes(1)), arguments: LANHost.Card.allCases, LANHost.Card.allCases)
+            arguments: LANHost.Card.allCases, LANHost.Card.allCases)
         func `TCP arrives intact both ways, and every frame is accounted for`(
             one: LANHost.Card, other: LANHost.Card
         ) async throws {
@@ -71,7 +71,7 @@ extension EndToEnd {
             try await pair.lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: mixes)
+        @Test(arguments: mixes)
         func `TCP over IPv6 arrives intact`(one: LANHost.Card, other: LANHost.Card) async throws {
             let pair = try await Pair(one, other, hasIPv6: true)
             _ = try await pair.one.exchange(8 << 20, with: pair.other, at: pair.other.address6)
@@ -80,7 +80,6 @@ extension EndToEnd {
         }
 
         @Test(
-            .timeLimit(.minutes(1)),
             .enabled(if: NetworkNamespace.hasVLANs, "the kernel has no VLANs (8021q)"),
             arguments: mixes)
         func `TCP in a VLAN arrives intact`(one: LANHost.Card, other: LANHost.Card) async throws {
@@ -100,7 +99,7 @@ extension EndToEnd {
             try await pair.lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: mixes)
+        @Test(arguments: mixes)
         func `datagrams of every size arrive`(
             one: LANHost.Card, other: LANHost.Card
         ) async throws {
@@ -121,7 +120,7 @@ extension EndToEnd {
         }
 
         @Test(
-            .timeLimit(.minutes(1)), arguments: [.raw, .vnet] as [LANHost.Card],
+            arguments: [.raw, .vnet] as [LANHost.Card],
             LANHost.Card.allCases)
         func `datagrams that were sent as one arrive one by one`(
             from: LANHost.Card, to: LANHost.Card
@@ -147,7 +146,6 @@ extension EndToEnd {
         }
 
         @Test(
-            .timeLimit(.minutes(1)),
             arguments: [[.none, .vnet, .raw], [.vnet, .raw, .none]] as [[LANHost.Card]])
         func `a broadcast with an unfinished checksum is right for every host`(
             cards: [LANHost.Card]

@@ -47,7 +47,7 @@ extension EndToEnd {
             Self.congestion.reduce(0) { $0 + (report.totals.drops[$1] ?? 0) }
         }
 
-        @Test(.timeLimit(.minutes(2)), arguments: [1, 2])
+        @Test(arguments: [1, 2])
         func `a flow alone loses nothing at a slow machine when its sender can wait`(
             workers: Int
         ) async throws {
@@ -62,7 +62,7 @@ extension EndToEnd {
             print("\(workers) workers: paused \(pause.count) times, \(pause.seconds) s in all")
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test
         func `the same flow loses frames when it cannot`() async throws {
             let (load, report) = try await floodSlowReader(try await lan(["b"], pauses: false))
             #expect(load.faults == 0)
@@ -71,7 +71,7 @@ extension EndToEnd {
             #expect(try report.port("a").pause == nil)
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a sender that never connects waits as long as it must, and goes on`() async throws {
             let count: UInt32 = 2000
             let lan = try await lan(["b"])
@@ -87,7 +87,7 @@ extension EndToEnd {
                 }
             }
             // The reader reads nothing: the sender stops in the middle.
-            try await lan.waitUntil("the port is paused", within: .seconds(20)) { report in
+            try await lan.waitUntil("the port is paused") { report in
                 report.ports.contains { $0.name == "a" && $0.pause?.isPaused == true }
             }
             #expect(sender.sentFrames < count)
@@ -106,7 +106,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test
         func `a machine that stands still holds its sender up once or twice, and nobody else`()
             async throws
         {
@@ -125,7 +125,7 @@ extension EndToEnd {
             #expect(load.faults == 0)
             #expect(load.flow(1, at: "c")?.frames == 1500)
             #expect(load.flow(2, at: "c")?.frames == 6000)
-            let report = try await lan.waitUntil("b's queue is empty", within: .seconds(10)) {
+            let report = try await lan.waitUntil("b's queue is empty") {
                 $0.totals.queuedFrames == 0 && $0.totals.unaccountedFrames == 0
             }
             let pause = try #require(try report.port("a").pause)
@@ -140,7 +140,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a sender that dies while it waits frees its port, and every frame has its name`()
             async throws
         {
@@ -153,11 +153,11 @@ extension EndToEnd {
                 options: ["--no-hearing"])
             try await lan.allAttached()
             try reader.send(reader.frame(to: TestFrame.broadcast))
-            try await lan.waitUntil("the port is paused", within: .seconds(20)) { report in
+            try await lan.waitUntil("the port is paused") { report in
                 report.ports.contains { $0.name == "a" && $0.pause?.isPaused == true }
             }
             sender.process.kill()
-            try await lan.waitUntil("the port listens again", within: .seconds(10)) { report in
+            try await lan.waitUntil("the port listens again") { report in
                 report.ports.contains {
                     $0.name == "a" && $0.state == .listening && $0.pause?.isPaused == false
                 }
@@ -174,13 +174,13 @@ extension EndToEnd {
             // With it goes what still waits for it, as soon as its end is noticed: its process,
             // this one, lives on.
             reader.shutDown()
-            try await lan.waitUntil("the books balance", within: .seconds(15)) {
+            try await lan.waitUntil("the books balance") {
                 $0.totals.queuedFrames == 0 && $0.totals.unaccountedFrames == 0
             }
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(5)), .enabled(if: Guest.isAvailable, "\(Guest.requirement)"))
+        @Test(.enabled(if: Guest.isAvailable, "\(Guest.requirement)"))
         func `real machines that wait exchange files without a loss`() async throws {
             let lan = try await SwitchProcess(
                 SwitchProcess.ports(

@@ -8,7 +8,7 @@ import Testing
 
 extension EndToEnd {
     /// `ringswitch port` and `ringswitch save`.
-    @Suite("Ports at run time", .timeLimit(.minutes(2)))
+    @Suite("Ports at run time")
     struct RunTimePorts {
         /// Runs blocking work off the pool.
         private func blocking<Value: Sendable>(
@@ -117,7 +117,7 @@ extension EndToEnd {
             // What reads TOML never frees what it has read: 2.5 KiB of each reload here.
             if !SwitchProcess.isSanitized { #expect(growth < 8192) }
             load.process.send(signal: SIGTERM)
-            let report = try await load.report(within: .seconds(20))
+            let report = try await load.report()
             #expect(report.faults == 0 && report.flow(0)?.lost == 0)
             #expect(report.sent[0].errors == 0)
             try await lan.expectExactBooks(

@@ -9,7 +9,7 @@ extension EndToEnd {
     /// SIGHUP and `ringswitch reload`, all or nothing.
     @Suite("Reload")
     struct Reload {
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `ports are added, removed and replaced, and others stay as they are`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b", "old", "new"]))
             let peers = [try lan.peer("a", 0), try lan.peer("b", 1)]
@@ -53,7 +53,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `ports that stay lose no frame while others come and go`() async throws {
             let keys = "queue_bytes = \"16MiB\"\nqueue_delay = \"1s\""
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b", "x"], keys))
@@ -69,7 +69,7 @@ extension EndToEnd {
                 let result = try await lan.command("reload")
                 #expect(result.isSuccess, "\(result.standardError)")
             }
-            let report = try await load.report(within: .seconds(10))
+            let report = try await load.report()
             print("\(reloads) reloads under traffic")
             #expect(reloads > 3)
             #expect(report.faults == 0 && report.flow(0)?.lost == 0)
@@ -79,7 +79,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `queues, buffers and permissions change under traffic, and no frame is lost`()
             async throws
         {
@@ -109,7 +109,7 @@ extension EndToEnd {
                         atPath: lan.socket("a.sock"))[.posixPermissions] as? Int
                 #expect(mode == (even ? 0o640 : 0o660))
             }
-            let report = try await load.report(within: .seconds(10))
+            let report = try await load.report()
             print("\(reloads) live changes under traffic")
             #expect(reloads > 3)
             #expect(report.faults == 0 && report.flow(0)?.lost == 0)
@@ -121,7 +121,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a peer stays attached while its port changes, and then its successor is judged anew`()
             async throws
         {
@@ -142,27 +142,27 @@ extension EndToEnd {
             }
             try await Peer.introduce([try #require(a), b])
             a = nil
-            try await lan.waitUntil("a listens", within: .seconds(10)) {
+            try await lan.waitUntil("a listens") {
                 $0.ports[0].state == .listening
             }
             let successor = try lan.peer("a", 2)
             try await lan.process.line(
-                containing: "its user is not in allow_uids", within: .seconds(5))
+                containing: "its user is not in allow_uids")
             withExtendedLifetime(successor) {}
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `SIGHUP reloads as well`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a"]))
             try lan.write(SwitchProcess.ports(["a", "b"]))
             lan.process.send(signal: SIGHUP)
-            try await lan.process.line(containing: "configuration reloaded", within: .seconds(5))
+            try await lan.process.line(containing: "configuration reloaded")
             #expect(try await lan.status().ports.map(\.name) == ["a", "b"])
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a broken file changes nothing and all its errors are told`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
             let peers = [try lan.peer("a", 0), try lan.peer("b", 1)]
@@ -189,7 +189,7 @@ extension EndToEnd {
             for error in errors { #expect(result.standardError.contains(error), "\(result)") }
             lan.process.send(signal: SIGHUP)
             for error in errors {
-                let line = try await lan.process.line(containing: error, within: .seconds(5))
+                let line = try await lan.process.line(containing: error)
                 #expect(line.contains("reload refused"))
             }
             let after = try await lan.status()
@@ -202,7 +202,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a port that cannot be opened takes the whole reload back`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a", "b"]))
             try lan.write(
@@ -216,7 +216,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `keys that wait for a restart are named`() async throws {
             let lan = try await SwitchProcess(SwitchProcess.ports(["a"]))
             try lan.write(

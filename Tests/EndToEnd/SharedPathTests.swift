@@ -74,7 +74,7 @@ extension EndToEnd {
             }
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `machines that come one after the other get a port each, and free it`() async throws {
             let lan = try await SwitchProcess(Self.configuration(3))
             var peers: [Peer] = []
@@ -92,7 +92,7 @@ extension EndToEnd {
                 received: peers.reduce(0) { $0 + $1.receivedFrames })
 
             peers[1].shutDown()
-            try await lan.waitUntil("the place is free", within: .seconds(10)) {
+            try await lan.waitUntil("the place is free") {
                 $0.ports[1].state == .listening
             }
             peers[1] = try machine(lan, 7)
@@ -101,7 +101,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `sixteen machines that come in one instant are all served, and none hears another's`()
             async throws
         {
@@ -120,7 +120,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(2)))
+        @Test
         func `a storm of machines that come and go loses none, and the path always leads on`()
             async throws
         {
@@ -138,7 +138,7 @@ extension EndToEnd {
             for life in 1...6 {
                 let leaving = (0..<16).filter { ($0 * 7 + life) % 3 == 0 }
                 for number in leaving { peers[number].shutDown() }
-                try await lan.waitUntil("places are free", within: .seconds(10)) { report in
+                try await lan.waitUntil("places are free") { report in
                     report.ports.count { $0.state == .listening } == leaving.count
                 }
                 for (number, peer) in zip(leaving, try await storm(lan, leaving, life: life)) {
@@ -153,7 +153,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a path becomes shared, and a port's own again, by a reload`() async throws {
             let own = "[[port]]\nname = \"vms\"\ntype = \"unixgram\"\n"
             let lan = try await SwitchProcess(own)
@@ -168,7 +168,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a machine without a place waits until one is free`() async throws {
             let lan = try await SwitchProcess(Self.configuration(2))
             let first = try machine(lan, 0)
@@ -178,18 +178,18 @@ extension EndToEnd {
             let third = try machine(lan, 2)
             let fourth = try machine(lan, 3)
             first.shutDown()
-            try await lan.waitUntil("one that waited has its place", within: .seconds(10)) {
+            try await lan.waitUntil("one that waited has its place") {
                 [third.ownPath, fourth.ownPath].contains($0.ports[0].peer?.address)
             }
             second.shutDown()
-            try await lan.waitUntil("the other one as well", within: .seconds(10)) { report in
+            try await lan.waitUntil("the other one as well") { report in
                 Set(report.ports.map(\.peer?.address)) == [third.ownPath, fourth.ownPath]
             }
             try await expectAllReached([third, fourth])
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a sender that does not connect is told so, and stands in nobody's way`()
             async throws
         {
@@ -201,15 +201,15 @@ extension EndToEnd {
                 try qemu.send(qemu.frame(to: TestFrame.broadcast, number: UInt32(number)))
             }
             let line = try await lan.process.line(
-                containing: "sends without connecting", within: .seconds(5))
+                containing: "sends without connecting")
             #expect(line.contains("qemu.sock"), "\(line)")
             let peers = try (0..<2).map { try machine(lan, $0) }
-            try await lan.waitUntil("the others are served", within: .seconds(10)) { report in
+            try await lan.waitUntil("the others are served") { report in
                 Set(report.ports.compactMap(\.peer?.address)) == Set(peers.map(\.ownPath))
             }
             try qemu.send(qemu.frame(to: TestFrame.broadcast))
             try await expectAllReached(peers)
-            try await lan.waitUntil("its frames are counted", within: .seconds(5)) {
+            try await lan.waitUntil("its frames are counted") {
                 $0.totals.drops["foreign"] == 4
             }
             try await lan.expectExactBooks()
@@ -217,8 +217,7 @@ extension EndToEnd {
         }
 
         @Test(
-            .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"),
-            .timeLimit(.minutes(1)))
+            .enabled(if: NetworkNamespace.isAvailable, "\(NetworkNamespace.requirement)"))
         func `a machine of another network namespace is served as well`() async throws {
             let lan = try await SwitchProcess(Self.configuration(2))
             let a = try machine(lan, 1)

@@ -42,7 +42,7 @@ extension EndToEnd {
             }
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `each kind of client exchanges frames with each other`() async throws {
             let lan = try await SwitchProcess(
                 SwitchProcess.port("qemu", "stream") + SwitchProcess.port("uml", "seqpacket")
@@ -78,7 +78,7 @@ extension EndToEnd {
 
             // The same machine is given the same address again.
             hyperkit.shutDown()
-            try await lan.waitUntil("hyperkit left", within: .seconds(5)) {
+            try await lan.waitUntil("hyperkit left") {
                 (try? $0.port("hyperkit").state) == .listening
             }
             let again = try lan.streamPeer("hyperkit", 3, .vpnkit)
@@ -87,7 +87,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: ["drop", "pause"])
+        @Test(arguments: ["drop", "pause"])
         func `frames of every length pass in order in whatever pieces they come`(
             congestion: String
         ) async throws {
@@ -102,7 +102,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `clients of one path become one port each, and leave it to their successors`()
             async throws
         {
@@ -116,7 +116,7 @@ extension EndToEnd {
             try await fourth.waitForEnd()
 
             machines[1].shutDown()
-            try await lan.waitUntil("vm-2 is free", within: .seconds(5)) {
+            try await lan.waitUntil("vm-2 is free") {
                 (try? $0.port("vm-2").state) == .listening
             }
             machines[1] = try lan.streamPeer("vms", 5)
@@ -141,7 +141,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: [StreamPeer.Framing.stream, .seqpacket])
+        @Test(arguments: [StreamPeer.Framing.stream, .seqpacket])
         func `a port that connects reaches its peer whenever that listens`(
             framing: StreamPeer.Framing
         ) async throws {
@@ -160,14 +160,14 @@ extension EndToEnd {
                 try await a.send(a.frame(to: up.mac, length: 700))
                 #expect(try await up.receive(from: a.mac).bytes.count == 700)
                 up.shutDown()
-                try await lan.waitUntil("the switch tries again", within: .seconds(5)) {
+                try await lan.waitUntil("the switch tries again") {
                     (try? $0.port("up").state) == .connecting
                 }
             }
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a unixgram port that connects joins another switch, also after its restart`()
             async throws
         {
@@ -190,7 +190,7 @@ extension EndToEnd {
                 try await b.send(pong)
                 try await a.receive(pong)
                 try await lan.stop()
-                try await near.waitUntil("the end is noticed", within: .seconds(10)) {
+                try await near.waitUntil("the end is noticed") {
                     (try? $0.port("uplink").state) == .connecting
                 }
             }
@@ -198,7 +198,7 @@ extension EndToEnd {
             #expect(!FileManager.default.fileExists(atPath: near.socket("uplink.sock")))
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a machine that breaks the stream loses its connection alone, with the reason`()
             async throws
         {
@@ -214,7 +214,7 @@ extension EndToEnd {
                 try await lan.allAttached(["bad"])
                 try await bad.send(raw: act.bytes)
                 if act.reason == "amid a frame" { bad.shutDown() }
-                let report = try await lan.waitUntil("its end is told", within: .seconds(5)) {
+                let report = try await lan.waitUntil("its end is told") {
                     guard let port = try? $0.port("bad") else { return false }
                     return port.state == .listening
                         && port.counters.peerFaults == UInt64(index + 1)
@@ -228,7 +228,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `slow, silent and chattering machines disturb nobody`() async throws {
             let (lan, a, b) = try await pair(
                 SwitchProcess.port("slow", "stream") + SwitchProcess.port("deaf", "stream")
@@ -249,8 +249,7 @@ extension EndToEnd {
             try await expectTraffic(a, b)
 
             // One that was cut off waits for as long as nobody reads.
-            let report = try await lan.waitUntil("frames for the deaf expire", within: .seconds(10))
-            {
+            let report = try await lan.waitUntil("frames for the deaf expire") {
                 $0.totals.unaccountedFrames == 0 && $0.totals.queuedFrames <= 1
             }
             #expect(try report.port("tiny").drops("runt") == 50_000)
@@ -268,7 +267,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `users that are not allowed, and clients that do not greet, are refused`() async throws
         {
             let lan = try await SwitchProcess(
@@ -286,7 +285,7 @@ extension EndToEnd {
             try await lan.stop()
         }
 
-        @Test(.timeLimit(.minutes(1)))
+        @Test
         func `a changed queue and mode leave the machine attached`() async throws {
             let (lan, a, b) = try await pair()
             let set = try await lan.command(
@@ -297,7 +296,7 @@ extension EndToEnd {
             #expect(attributes[.posixPermissions] as? Int == 0o600)
             // The file is removed: it is made again, and the machine stays.
             try FileManager.default.removeItem(atPath: lan.socket("b.sock"))
-            try await lan.waitUntil("the socket is back", within: .seconds(10)) { _ in
+            try await lan.waitUntil("the socket is back") { _ in
                 FileManager.default.fileExists(atPath: lan.socket("b.sock"))
             }
             try await expectTraffic(a, b)
@@ -319,7 +318,7 @@ extension EndToEnd {
             connect = "guest.sock"
             """
 
-        @Test(.timeLimit(.minutes(5)))
+        @Test
         func `guests talk, one is killed and comes back, and the switch is restarted`()
             async throws
         {

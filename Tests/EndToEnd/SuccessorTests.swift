@@ -7,7 +7,7 @@ import Testing
 extension EndToEnd {
     /// Guests that greet once, at a moment when nobody who would understand it reads, and then wait
     /// to be spoken to.
-    @Suite("Successors", .timeLimit(.minutes(1)))
+    @Suite("Successors")
     struct Successors {
         @Test func `a machine that is connected and silent has the port when it is free`()
             async throws
@@ -27,8 +27,7 @@ extension EndToEnd {
             try other.broadcast(1)
             try await expectServed(heir, by: lan, beside: other, number: 2)
             try await lan.process.line(
-                containing: "attached a process (uid \(geteuid()), \(heir.path))",
-                within: .seconds(5))
+                containing: "attached a process (uid \(geteuid()), \(heir.path))")
             try await lan.expectExactBooks()
             try await lan.stop()
         }
@@ -55,7 +54,7 @@ extension EndToEnd {
         private func comeIn(
             _ machine: FaultPeer, to lan: SwitchProcess, beside other: FaultPeer
         ) async throws {
-            let deadline = ContinuousClock.now + .seconds(10)
+            let deadline = ContinuousClock.now + .patience
             while true {
                 do {
                     return try machine.join(lan.socket("a.sock"))
@@ -71,7 +70,7 @@ extension EndToEnd {
         private func expectServed(
             _ machine: FaultPeer, by lan: SwitchProcess, beside other: FaultPeer, number: UInt8
         ) async throws {
-            try await lan.waitUntil("\(machine.path) is attached", within: .seconds(5)) {
+            try await lan.waitUntil("\(machine.path) is attached") {
                 $0.ports[0].state == .attached && $0.ports[0].peer?.address == machine.path
             }
             let word = FaultPeer.frame(number, from: 2)

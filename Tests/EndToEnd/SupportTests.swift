@@ -21,8 +21,8 @@ extension EndToEnd {
             let child = try ChildProcess(["cat"])
             child.send(line: "first 1")
             child.send(line: "first 2")
-            #expect(try await child.line(containing: "first", within: .seconds(10)) == "first 1")
-            #expect(try await child.line(containing: "first", within: .seconds(10)) == "first 2")
+            #expect(try await child.line(containing: "first", within: .patience) == "first 1")
+            #expect(try await child.line(containing: "first", within: .patience) == "first 2")
             await #expect(throws: ChildProcess.Failure.self) {
                 try await child.line(containing: "first", within: .milliseconds(1))
             }
@@ -32,7 +32,7 @@ extension EndToEnd {
         func `a wait for a line ends with the child`() async throws {
             let child = try ChildProcess(["sh", "-c", "echo something else"])
             let failure = await #expect(throws: ChildProcess.Failure.self) {
-                try await child.line(containing: "never", within: .seconds(60))
+                try await child.line(containing: "never", within: .patience)
             }
             #expect(try #require(failure).description.contains("    something else"))
         }
@@ -52,9 +52,9 @@ extension EndToEnd {
                 "sh", "-c", "exec 3>$0; tail -f /dev/null & echo up >&3; wait",
                 watcher.file("alive"),
             ])
-            try await reader.line(containing: "up", within: .seconds(10))
+            try await reader.line(containing: "up", within: .patience)
             _ = consume child
-            #expect(await reader.ending(within: .seconds(10)) == .exited(0))
+            #expect(await reader.ending(within: .patience) == .exited(0))
         }
 
         @Test
@@ -65,7 +65,7 @@ extension EndToEnd {
             guardian.hold(.directory(orphaned.path))
             guardian.hold(.processGroup(child.pid))
             guardian.abandon()
-            #expect(await child.ending(within: .seconds(10)) == .killed(signal: SIGKILL))
+            #expect(await child.ending(within: .patience) == .killed(signal: SIGKILL))
             #expect(!FileManager.default.fileExists(atPath: orphaned.path))
         }
 

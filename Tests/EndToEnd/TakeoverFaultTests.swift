@@ -11,7 +11,7 @@ import Testing
 extension EndToEnd {
     /// `run --takeover`: what goes wrong.
     @Suite(
-        "Takeover faults", .timeLimit(.minutes(2)),
+        "Takeover faults",
         .enabled(if: ChildProcess.isInstalled("python3"), "python3 plays the other side"))
     struct TakeoverFaults {
         /// A successor that takes these steps, says so, and then waits for the end of its input.
@@ -74,16 +74,16 @@ extension EndToEnd {
                 received: peers.map(\.receivedFrames).reduce(0, +))
             // And it can still be taken over.
             let next = try await SwitchProcess(takingOver: lan)
-            #expect(await lan.process.ending(within: .seconds(5)) == .exited(0))
+            #expect(await lan.process.ending() == .exited(0))
             try await next.stop()
         }
 
         @Test func `another version of the state is refused before anything rests`() async throws {
             let (lan, peers) = try await twoPeers()
             let successor = try play(lan, "takeover:1", "takeover_state")
-            let line = try await successor.line(containing: "step takeover:1", within: .seconds(5))
+            let line = try await successor.line(containing: "step takeover:1")
             #expect(line.contains("reads version 1: it takes a restart"), "\(line)")
-            let second = try await successor.line(containing: "takeover_state", within: .seconds(5))
+            let second = try await successor.line(containing: "takeover_state")
             #expect(second.contains("there is no takeover of this connection"), "\(second)")
             successor.send(line: "end")
             try await expectGoingOn(lan, peers)
@@ -94,7 +94,7 @@ extension EndToEnd {
             let (lan, peers) = try await twoPeers()
             let successor = try ChildProcess(
                 ["python3", "-uc", Self.successor, lan.directory.file("handover.sock")] + steps)
-            try await successor.line(containing: "done", within: .seconds(5))
+            try await successor.line(containing: "done")
             for number in 0..<20 {
                 try peers[0].send(peers[0].frame(to: peers[1].mac, number: UInt32(number)))
             }
@@ -105,7 +105,7 @@ extension EndToEnd {
             }
             if steps.count > 1 {
                 try await lan.process.line(
-                    containing: "not taken over, going on", within: .seconds(5))
+                    containing: "not taken over, going on")
             }
             try await expectGoingOn(lan, peers)
         }
@@ -116,13 +116,13 @@ extension EndToEnd {
             let (lan, peers) = try await twoPeers()
             let successor = try play(lan, "takeover", "takeover_state")
             let line = try await successor.line(
-                containing: "step takeover_state", within: .seconds(5))
+                containing: "step takeover_state")
             // State and lock, and of each port the socket and a handle on the process of its peer.
             #expect(line.hasPrefix("step takeover_state 6 "), "\(line)")
-            try await successor.line(containing: "done", within: .seconds(5))
-            #expect(await successor.ending(within: .seconds(20)) == .killed(signal: SIGKILL))
+            try await successor.line(containing: "done")
+            #expect(await successor.ending() == .killed(signal: SIGKILL))
             try await lan.process.line(
-                containing: "the successor takes too long", within: .seconds(5))
+                containing: "the successor takes too long")
             try await expectGoingOn(lan, peers)
         }
 
@@ -131,7 +131,7 @@ extension EndToEnd {
         {
             let (lan, peers) = try await twoPeers()
             let other = try play(lan, "takeover")
-            try await other.line(containing: "done", within: .seconds(5))
+            try await other.line(containing: "done")
             // Two at a time are one too many.
             let refused = try await ChildProcess.run([
                 SwitchProcess.executable, "run", "--takeover", "--config",
@@ -140,7 +140,7 @@ extension EndToEnd {
             #expect(refused.ending == .exited(1))
             #expect(refused.standardError.contains("another takeover is under way"), "\(refused)")
             other.send(line: "end")
-            #expect(await other.ending(within: .seconds(5)) == .exited(0))
+            #expect(await other.ending() == .exited(0))
             try await expectGoingOn(lan, peers)
         }
 
@@ -167,7 +167,7 @@ extension EndToEnd {
             let predecessor = try ChildProcess([
                 "python3", "-uc", Self.predecessor, directory.file("handover.sock"), what,
             ])
-            try await predecessor.line(containing: "listening", within: .seconds(5))
+            try await predecessor.line(containing: "listening")
             let file = try directory.write(
                 "[switch]\nruntime_dir = \"\(directory.path)\"\n"
                     + SwitchProcess.ports(["a"])

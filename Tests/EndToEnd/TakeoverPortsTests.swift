@@ -8,12 +8,12 @@ import Testing
 
 extension EndToEnd {
     /// `run --takeover`: every sort of port.
-    @Suite("Takeover of ports", .timeLimit(.minutes(2)))
+    @Suite("Takeover of ports")
     struct TakeoverOfPorts {
         /// Replaces a switch and waits for its end.
         private func replace(_ lan: SwitchProcess) async throws -> SwitchProcess {
             let next = try await SwitchProcess(takingOver: lan)
-            #expect(await lan.process.ending(within: .seconds(5)) == .exited(0))
+            #expect(await lan.process.ending() == .exited(0))
             return next
         }
 
@@ -40,7 +40,7 @@ extension EndToEnd {
                 try await b.send(raw: Array(bytes[start..<end]))
                 if end < bytes.count { lan = try await replace(lan) }
             }
-            try await lan.waitUntil("all have come", within: .seconds(5)) {
+            try await lan.waitUntil("all have come") {
                 (try? $0.port("b").counters.receivedFrames) ?? 0 >= UInt64(count)
             }
             lan = try await replace(lan)
@@ -58,7 +58,7 @@ extension EndToEnd {
             try await third.send(third.frame(to: a.mac))
             _ = try await a.receive(from: third.mac)
             b.shutDown()
-            try await lan.waitUntil("b is free", within: .seconds(5)) {
+            try await lan.waitUntil("b is free") {
                 (try? $0.port("b").state) == .listening
             }
             try await lan.stop()
@@ -140,7 +140,7 @@ extension EndToEnd {
             // Whoever leaves makes room, of either kind.
             peers[0].shutDown()
             peers[1].shutDown()
-            try await next.waitUntil("they are gone", within: .seconds(10)) {
+            try await next.waitUntil("they are gone") {
                 $0.ports[0].state == .listening && $0.ports[1].state == .listening
             }
             let newcomer = try machine(5)
@@ -185,7 +185,7 @@ extension EndToEnd {
             _ = try await a.receive(from: later.mac)
             // The end of the other switch is noticed as ever.
             try await other.stop()
-            try await next.waitUntil("the uplink tries again", within: .seconds(10)) {
+            try await next.waitUntil("the uplink tries again") {
                 (try? $0.port("uplink").state) == .connecting
             }
             try await next.stop()
@@ -212,7 +212,7 @@ extension EndToEnd {
             try await a.send(raw: Array(bytes[17...]))
             #expect(try await b.receive() == frame)
             a.shutDown()
-            try await next.waitUntil("its port goes", within: .seconds(10)) {
+            try await next.waitUntil("its port goes") {
                 $0.ports.map(\.name) == ["b"]
             }
             try await next.stop()

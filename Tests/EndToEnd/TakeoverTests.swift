@@ -7,7 +7,7 @@ import Testing
 
 extension EndToEnd {
     /// `run --takeover`: what goes well.
-    @Suite("Takeover", .timeLimit(.minutes(2)))
+    @Suite("Takeover")
     struct Takeover {
         @Test func `ten takeovers under traffic lose and reorder nothing`() async throws {
             let configuration = SwitchProcess.ports(["a", "b", "c"], "queue_delay = \"10s\"")
@@ -21,7 +21,7 @@ extension EndToEnd {
             var last = before.totals
             for round in 0..<10 {
                 let next = try await SwitchProcess(takingOver: lan)
-                #expect(await lan.process.ending(within: .seconds(5)) == .exited(0), "\(round)")
+                #expect(await lan.process.ending() == .exited(0), "\(round)")
                 lan = next
                 let report = try await lan.status()
                 #expect(report.totals.receivedFrames >= last.receivedFrames)
@@ -44,7 +44,7 @@ extension EndToEnd {
             // A port that listened listens on, and one whose peer leaves is free again.
             let third = try lan.peer("c", 3)
             peers[1].shutDown()
-            try await lan.waitUntil("b is free", within: .seconds(10)) {
+            try await lan.waitUntil("b is free") {
                 $0.ports[1].state == .listening && $0.ports[2].state == .attached
             }
             withExtendedLifetime(third) {}
@@ -63,7 +63,7 @@ extension EndToEnd {
             for number in 0..<count {
                 try peers[0].send(peers[0].frame(to: peers[1].mac, number: number, length: 1000))
             }
-            try await lan.waitUntil("frames wait", within: .seconds(5)) {
+            try await lan.waitUntil("frames wait") {
                 $0.ports[1].queue.frames > 100
             }
             let next = try await SwitchProcess(takingOver: lan)
@@ -103,7 +103,7 @@ extension EndToEnd {
                 SwitchProcess.ports(
                     ["a", "b", "d"], "queue_delay = \"7ms\"", switchKeys: "workers = 2"))
             try await next.process.line(
-                containing: "configuration applied", within: .seconds(5))
+                containing: "configuration applied")
             let report = try await next.status()
             #expect(report.workers.count == 2 && report.ports.map(\.name) == ["a", "b", "d"])
             #expect(report.ports.map(\.state) == [.attached, .attached, .listening])
@@ -137,7 +137,7 @@ extension EndToEnd {
                 received: peers.map(\.receivedFrames).reduce(0, +))
             peers[1].shutDown()
             peers[2].shutDown()
-            try await next.waitUntil("own goes, slot waits", within: .seconds(10)) {
+            try await next.waitUntil("own goes, slot waits") {
                 $0.ports.map(\.name) == ["a", "slot"] && $0.ports[1].state == .listening
             }
             try await next.stop()
@@ -148,7 +148,7 @@ extension EndToEnd {
             let follower = try ChildProcess([
                 SwitchProcess.executable, "events", "--socket", lan.directory.file("control.sock"),
             ])
-            try await follower.line(containing: "\"type\":\"ready\"", within: .seconds(5))
+            try await follower.line(containing: "\"type\":\"ready\"")
             // Somebody asks all the while, and never in vain.
             let asker = Task.detached {
                 var failures: [String] = []
@@ -159,9 +159,9 @@ extension EndToEnd {
                 return failures
             }
             let next = try await SwitchProcess(takingOver: lan)
-            try await follower.line(containing: "\"type\":\"handed_over\"", within: .seconds(5))
-            #expect(await follower.ending(within: .seconds(5)) == .exited(0))
-            #expect(await lan.process.ending(within: .seconds(5)) == .exited(0))
+            try await follower.line(containing: "\"type\":\"handed_over\"")
+            #expect(await follower.ending() == .exited(0))
+            #expect(await lan.process.ending() == .exited(0))
             asker.cancel()
             #expect(try await asker.value == [])
             try await next.stop()
@@ -177,20 +177,20 @@ extension EndToEnd {
             try await LANHost.join(hosts, lan)
             let listener = try ChildProcess(
                 hosts[1].namespace.inside(["iperf3", "--server", "--one-off", "--forceflush"]))
-            try await listener.line(containing: "Server listening", within: .seconds(10))
+            try await listener.line(containing: "Server listening")
             let client = try ChildProcess(
                 hosts[0].namespace.inside([
                     "iperf3", "--client", hosts[1].address, "--time", "5", "--json",
                 ]))
             for _ in 0..<3 {
-                try await lan.waitUntil("traffic flows", within: .seconds(5)) {
+                try await lan.waitUntil("traffic flows") {
                     $0.ports[1].state == .up
                 }
                 let next = try await SwitchProcess(takingOver: lan)
-                #expect(await lan.process.ending(within: .seconds(5)) == .exited(0))
+                #expect(await lan.process.ending() == .exited(0))
                 lan = next
             }
-            let result = try await client.result(within: .seconds(20))
+            let result = try await client.result()
             #expect(result.isSuccess, "\(result)")
             try await lan.expectExactBooks()
             #expect(try await lan.port(hosts[1].name).state == .up)

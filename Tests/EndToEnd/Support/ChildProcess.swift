@@ -55,7 +55,7 @@ final class ChildProcess: Sendable {
 
     /// Runs `command` to its end.
     /// - Throws: `Failure` when it takes longer than `limit`; it is killed then.
-    static func run(_ command: [String], within limit: Duration = .seconds(30)) async throws
+    static func run(_ command: [String], within limit: Duration = .patience) async throws
         -> Result
     {
         try await ChildProcess(command).result(within: limit)
@@ -78,10 +78,10 @@ final class ChildProcess: Sendable {
     }
 
     /// Stops every thread of the child and waits until they stand, as the signal alone only asks.
-    /// - Throws: `Failure` when one still runs after 5 s.
+    /// - Throws: `Failure` when one still runs after a while.
     func pause() async throws {
         send(signal: SIGSTOP)
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + .patience
         while try !isStopped() {
             guard ContinuousClock.now < deadline else { throw failure("did not stop") }
             await Task.yield()
@@ -110,7 +110,9 @@ final class ChildProcess: Sendable {
     /// Waits for a line that contains `text`, of either stream, after the lines of earlier waits.
     /// - Throws: `Failure` when the child ends first or `limit` passes.
     @discardableResult
-    func line(containing text: String, within limit: Duration) async throws -> String {
+    func line(
+        containing text: String, within limit: Duration = .patience
+    ) async throws -> String {
         enum Outcome {
             case line(String)
             case ended
@@ -128,13 +130,13 @@ final class ChildProcess: Sendable {
 
     /// Waits for the end of the child.
     /// - Returns: `nil` when it still runs after `limit`.
-    func ending(within limit: Duration) async -> Ending? {
+    func ending(within limit: Duration = .patience) async -> Ending? {
         await record.wait(atMost: limit) { $0.ending }
     }
 
     /// Waits for the end of the child and of its output.
     /// - Throws: `Failure` when it still runs after `limit`; it is killed then.
-    func result(within limit: Duration) async throws -> Result {
+    func result(within limit: Duration = .patience) async throws -> Result {
         let result: Result? = await record.wait(atMost: limit) { state in
             guard let ending = state.ending, state.isFinished else { return nil }
             return Result(

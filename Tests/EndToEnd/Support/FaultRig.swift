@@ -61,7 +61,7 @@ enum Hardship {
     ) async throws -> FailedStart {
         let file = try configure(ports, in: directory, runtime: runtime)
         let result = try await ChildProcess.run(
-            prefix + [SwitchProcess.executable, "run", "--config", file], within: .seconds(20))
+            prefix + [SwitchProcess.executable, "run", "--config", file])
         return FailedStart(ending: result.ending, messages: messages(of: result.standardError))
     }
 
@@ -144,7 +144,7 @@ final class FaultPeer: Sendable {
     }
 
     /// The next datagram; `nil` when none comes within `limit`.
-    func receive(within limit: Duration = .seconds(5)) async -> [UInt8]? {
+    func receive(within limit: Duration = .patience) async -> [UInt8]? {
         await withCheckedContinuation { continuation in
             Thread.detachNewThread {
                 var entry = pollfd(fd: self.descriptor, events: Int16(POLLIN), revents: 0)

@@ -89,7 +89,7 @@ final class LANHost: Sendable {
     /// Runs a program on the host, which must succeed.
     func run(_ command: String...) async throws {
         let child = try ChildProcess(namespace.inside(command))
-        let result = try await child.result(within: .seconds(20))
+        let result = try await child.result()
         guard result.isSuccess else { throw child.failure("failed") }
     }
 
@@ -99,7 +99,7 @@ final class LANHost: Sendable {
             return try await namespace.exchange(of: "eth0")
         }
         child.send(signal: SIGTERM)
-        let result = try await child.result(within: .seconds(10))
+        let result = try await child.result()
         guard result.isSuccess else { throw child.failure("did not end well") }
         return try ReportJSON.decode(Exchange.self, from: Data(result.standardOutput.utf8))
     }

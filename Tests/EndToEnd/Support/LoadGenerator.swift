@@ -19,7 +19,7 @@ final class LoadGenerator: Sendable {
     /// Runs flows to their end.
     static func run(
         endpoints: [String], flows: [String], options: [String] = [],
-        within limit: Duration = .seconds(60)
+        within limit: Duration = .patience
     ) async throws -> LoadReport {
         try await LoadGenerator(endpoints: endpoints, flows: flows, options: options)
             .report(within: limit)
@@ -34,7 +34,7 @@ final class LoadGenerator: Sendable {
 
     /// Waits until every machine of a generator with `--ready` is attached and known.
     func isReady() async throws {
-        try await process.line(containing: "\"ready\": true", within: .seconds(20))
+        try await process.line(containing: "\"ready\": true")
     }
 
     /// Starts the flows of a generator with `--hold`.
@@ -43,11 +43,11 @@ final class LoadGenerator: Sendable {
     /// Ends a generator that only listens, and takes its report.
     func end() async throws -> LoadReport {
         process.send(signal: SIGTERM)
-        return try await report(within: .seconds(20))
+        return try await report()
     }
 
     /// Waits for the report, the last line that is printed.
-    func report(within limit: Duration) async throws -> LoadReport {
+    func report(within limit: Duration = .patience) async throws -> LoadReport {
         let result = try await process.result(within: limit)
         guard result.isSuccess, let line = result.standardOutput.split(separator: "\n").last else {
             throw process.failure("has no report")

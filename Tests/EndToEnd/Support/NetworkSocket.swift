@@ -24,7 +24,7 @@ final class NetworkSocket: Sendable {
             socket(address.family, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
         }
         self.init(owning: number)
-        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        var limit = timeval(tv_sec: 60, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(number, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }

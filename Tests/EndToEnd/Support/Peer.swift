@@ -100,7 +100,7 @@ final class Peer: Sendable {
 
     /// Sends one datagram of any content; "VFKT" is counted as a frame as well.
     func send(_ bytes: [UInt8]) throws {
-        for _ in 0..<100 {
+        for _ in 0..<600 {
             let result = withAddress(of: portPath) { address, length in
                 manner == .qemu
                     ? sendto(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, length)
@@ -111,12 +111,12 @@ final class Peer: Sendable {
             var writable = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
             poll(&writable, 1, 100)
         }
-        throw Silence(description: "\(portPath) takes nothing for 10 s")
+        throw Silence(description: "\(portPath) takes nothing for a minute")
     }
 
     /// Receives the next datagram.
     /// - Throws: `Silence` when none comes within `limit`.
-    func receive(within limit: Duration = .seconds(5)) async throws -> TestFrame {
+    func receive(within limit: Duration = .patience) async throws -> TestFrame {
         try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async {
                 continuation.resume(with: Result { try self.receiveBlocking(limit) })
@@ -125,7 +125,7 @@ final class Peer: Sendable {
     }
 
     /// Receives up to `marker`: what came before it, and was sent before it, is all that came.
-    func frames(before marker: TestFrame, within limit: Duration = .seconds(5)) async throws
+    func frames(before marker: TestFrame, within limit: Duration = .patience) async throws
         -> [TestFrame]
     {
         var frames: [TestFrame] = []
@@ -170,7 +170,7 @@ final class Peer: Sendable {
     static func introduce(_ peers: [Peer]) async throws {
         for (position, peer) in peers.enumerated() {
             var deaf = peers.indices.filter { $0 != position }
-            for attempt in 0..<200 where !deaf.isEmpty {
+            for attempt in 0..<1000 where !deaf.isEmpty {
                 let hello = peer.frame(to: TestFrame.broadcast, number: UInt32(attempt))
                 try peer.send(hello)
                 var stillDeaf: [Int] = []

@@ -60,7 +60,7 @@ final class StreamPeer: Sendable {
         }
         guard withAddress(of: path, { bind(listener, $0, $1) }) == 0, listen(listener, 1) == 0
         else { throw Peer.Refusal(call: "bind", code: errno) }
-        guard await ready(listener, POLLIN, .seconds(15)) else {
+        guard await ready(listener, POLLIN, .patience) else {
             throw Peer.Silence(description: "nobody connects to \(path)")
         }
         return StreamPeer(framing, mac: mac, adopting: accept(listener, nil, nil))
@@ -113,8 +113,8 @@ final class StreamPeer: Sendable {
             if count > 0 {
                 position += count
             } else if errno == EAGAIN {
-                guard await Self.ready(socket, POLLOUT, .seconds(10)) else {
-                    throw Peer.Silence(description: "the switch takes nothing for 10 s")
+                guard await Self.ready(socket, POLLOUT, .patience) else {
+                    throw Peer.Silence(description: "the switch takes nothing")
                 }
             } else {
                 throw Closed()
@@ -123,7 +123,7 @@ final class StreamPeer: Sendable {
     }
 
     /// Receives the next frame.
-    func receive(within limit: Duration = .seconds(5)) async throws -> TestFrame {
+    func receive(within limit: Duration = .patience) async throws -> TestFrame {
         let bytes: [UInt8]
         if framing == .seqpacket {
             bytes = try await read(70_000, whole: false, within: limit)
@@ -150,7 +150,7 @@ final class StreamPeer: Sendable {
     }
 
     /// Waits until the switch closes the connection.
-    func waitForEnd(within limit: Duration = .seconds(10)) async throws {
+    func waitForEnd(within limit: Duration = .patience) async throws {
         do {
             while true { _ = try await read(4096, whole: false, within: limit) }
         } catch is Closed {}
@@ -160,7 +160,7 @@ final class StreamPeer: Sendable {
     func shutDown() { shutdown(socket, Int32(SHUT_RDWR)) }
 
     private func read(
-        _ count: Int, whole: Bool = true, within limit: Duration = .seconds(5)
+        _ count: Int, whole: Bool = true, within limit: Duration = .patience
     ) async throws -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count {

@@ -45,7 +45,7 @@ extension SwitchProcess {
     /// Waits until these ports, or all of them, are attached.
     @discardableResult
     func allAttached(_ names: [String] = []) async throws -> StatusReport {
-        try await waitUntil("\(names) are attached", within: .seconds(10)) { report in
+        try await waitUntil("\(names) are attached") { report in
             report.ports.allSatisfy { port in
                 port.state.isUp || !(names.isEmpty || names.contains(port.name))
             }
@@ -64,7 +64,7 @@ extension SwitchProcess {
     ) async throws -> StatusReport {
         let report: StatusReport
         do {
-            report = try await waitUntil("the books balance", within: .seconds(5)) { report in
+            report = try await waitUntil("the books balance") { report in
                 let totals = report.totals
                 return totals.unaccountedFrames == 0 && totals.queuedFrames == 0
                     && totals.receivedFrames == sent ?? totals.receivedFrames

@@ -26,7 +26,7 @@ final class SwitchProcess: Sendable {
             text + configuration.replacing("[switch]\n", with: "", maxReplacements: 1),
             to: "ringswitch.toml")
         process = try ChildProcess(prefix + [Self.executable, "run", "--config", file])
-        try await waitUntil("it answers", within: .seconds(20)) { _ in true }
+        try await waitUntil("it answers") { _ in true }
     }
 
     /// Starts a switch that takes over from `former`, and waits until it has done so.
@@ -38,7 +38,7 @@ final class SwitchProcess: Sendable {
             Self.executable, "run", "--takeover", "--config", directory.file("ringswitch.toml"),
         ])
         let pid = process.pid
-        try await waitUntil("it took over", within: .seconds(20)) { $0.pid == pid }
+        try await waitUntil("it took over") { $0.pid == pid }
     }
 
     /// The path of an executable of this package.
@@ -78,7 +78,7 @@ final class SwitchProcess: Sendable {
     /// - Throws: when the switch ends, or `limit` passes first.
     @discardableResult
     func waitUntil(
-        _ what: String, within limit: Duration, _ condition: (StatusReport) -> Bool
+        _ what: String, within limit: Duration = .patience, _ condition: (StatusReport) -> Bool
     ) async throws -> StatusReport {
         let deadline = ContinuousClock.now + limit
         while true {
@@ -96,7 +96,7 @@ final class SwitchProcess: Sendable {
     /// Ends the switch as its administrator would, and demands that it ends well.
     func stop() async throws {
         process.send(signal: SIGTERM)
-        let ending = await process.ending(within: .seconds(10))
+        let ending = await process.ending()
         guard ending == .exited(0) else { throw process.failure("did not end well after SIGTERM") }
     }
 }
