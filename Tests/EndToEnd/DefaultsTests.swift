@@ -59,7 +59,7 @@ extension EndToEnd {
                 asUser(
                     home.path,
                     [
-                        generator,
+                        generator, "--quiet", "0.5", "--drain", "60", "--await-peer", "60",
                         "--endpoint", "name=a port=\(ports[0]) own=\(home.file("a")) magic=yes",
                         "--endpoint", "name=b port=\(ports[1]) own=\(home.file("b"))",
                         "--flow", "from=a to=b rate=1000 count=100",

@@ -113,7 +113,8 @@ extension EndToEnd {
 
         @Test func `a follower that stands still costs lines, not the switch`() async throws {
             let lan = try await SwitchProcess(
-                SwitchProcess.ports(["a", "b"], switchKeys: "mac_limit = 16384"))
+                SwitchProcess.ports(
+                    ["a", "b"], SwitchProcess.patientKeys, switchKeys: "mac_limit = 16384"))
             let follower = try await follow(lan)
             try await follower.pause()
             let load = try await LoadGenerator.run(

@@ -87,8 +87,7 @@ extension EndToEnd {
         /// A pair that talks while `bad` sends `count` datagrams of a kind, and after it.
         private func storm(_ kind: String, count: Int) async throws -> (StatusReport, LoadReport) {
             let lan = try await SwitchProcess(
-                SwitchProcess.ports(
-                    ["a", "b", "bad"], "queue_bytes = \"16MiB\"\nqueue_delay = \"1s\""))
+                SwitchProcess.ports(["a", "b", "bad"], SwitchProcess.patientKeys))
             let load = try await LoadGenerator.run(
                 endpoints: [
                     lan.endpoint("a", 0), lan.endpoint("b", 1), lan.endpoint("bad", 66),

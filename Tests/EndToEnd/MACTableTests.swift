@@ -11,7 +11,8 @@ extension EndToEnd {
         @Test
         func `ten thousand addresses with traffic to all of them flood nobody`() async throws {
             let lan = try await SwitchProcess(
-                SwitchProcess.ports(["a", "b", "c"], switchKeys: "mac_limit = 32768"))
+                SwitchProcess.ports(
+                    ["a", "b", "c"], SwitchProcess.patientKeys, switchKeys: "mac_limit = 32768"))
             let bystander = try await LoadGenerator.listening([lan.endpoint("c", 2)])
             let traffic = try LoadGenerator(
                 endpoints: [lan.endpoint("a", 0), lan.endpoint("b", 1, "extra-macs=10000")],
@@ -54,10 +55,12 @@ extension EndToEnd {
         @Test
         func `a machine that invents addresses evicts nobody else's`() async throws {
             let lan = try await SwitchProcess(
-                SwitchProcess.ports(["a", "b", "c", "d"], switchKeys: "mac_limit = 4096"))
+                SwitchProcess.ports(
+                    ["a", "b", "c", "d"], SwitchProcess.patientKeys, switchKeys: "mac_limit = 4096")
+            )
             let bystander = try await LoadGenerator.listening([lan.endpoint("c", 2)])
             // Frames to the author itself are filtered: all that they do is being learned from.
-            let load = try await LoadGenerator.run(
+            let traffic = try LoadGenerator(
                 endpoints: [
                     lan.endpoint("a", 0), lan.endpoint("b", 1, "extra-macs=500"),
                     lan.endpoint("d", 3),
@@ -65,7 +68,11 @@ extension EndToEnd {
                 flows: [
                     "id=0 from=a to=b rate=2000 duration=2 spread=yes",
                     "id=1 from=d kind=macflood rate=100000 duration=2",
-                ])
+                ], options: ["--ready", "--hold"])
+            try await traffic.isReady()
+            try await lan.waitUntil("all are learned") { $0.macTable.entries >= 4 + 500 }
+            traffic.go()
+            let load = try await traffic.report()
             #expect(load.faults == 0 && load.flow(0)?.lost == 0)
             let seen = try await bystander.end()
             #expect(seen.endpoints[0].overheard == 0)

@@ -15,11 +15,6 @@ extension EndToEnd {
         static let seconds =
             ProcessInfo.processInfo.environment["RINGSWITCH_TEST_SECONDS"].flatMap(Int.init)
 
-        /// Patient with a reader that the machine takes the CPU from. What the defaults do to late
-        /// frames is the queue's own test.
-        private static let patience =
-            "queue = \"fifo\"\nqueue_bytes = \"64MiB\"\nqueue_delay = \"2s\""
-
         @Test(arguments: [(60, 2), (1514, 10), (9014, 2), (65_000, 2)])
         func `no frame is ever out of order, and every lost one is counted`(
             size: Int, duration: Int
@@ -30,10 +25,11 @@ extension EndToEnd {
             #expect(full.faults == 0)
             let most = Double(flow.frames) / flow.seconds
 
+            // What the defaults do to frames that are late is the queue's own test.
             let duration = Self.seconds ?? duration
             let half = try await offer(
                 size, rate: String(max(1, Int(most / 2))), seconds: duration,
-                keys: maxFrame + "\n" + Self.patience)
+                keys: maxFrame + "\n" + SwitchProcess.patientKeys)
             print(
                 "\(size) bytes: at most \(Int(most)) frames/s, lost \(flow.lost) of "
                     + "\(full.sent[0].sent); at half of it lost \(half.flow(0)?.lost ?? 0) of "

@@ -15,6 +15,7 @@ extension EndToEnd {
         private func pair(
             _ more: String = "", _ keys: String = ""
         ) async throws -> (SwitchProcess, StreamPeer, StreamPeer) {
+            let keys = SwitchProcess.patientKeys + keys
             let lan = try await SwitchProcess(
                 SwitchProcess.port("a", "stream", keys) + SwitchProcess.port("b", "stream", keys)
                     + more)

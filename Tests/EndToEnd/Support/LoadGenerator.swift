@@ -11,7 +11,7 @@ final class LoadGenerator: Sendable {
     /// Starts machines and their flows, in the words of `loadgen --help`.
     init(endpoints: [String], flows: [String] = [], options: [String] = []) throws {
         process = try ChildProcess(
-            [Self.executable, "--quiet", "0.5", "--await-peer", "15"]
+            [Self.executable, "--quiet", "0.5", "--drain", "60", "--await-peer", "60"]
                 + endpoints.flatMap { ["--endpoint", $0] } + flows.flatMap { ["--flow", $0] }
                 + options)
     }
@@ -40,7 +40,7 @@ final class LoadGenerator: Sendable {
     /// Starts the flows of a generator with `--hold`.
     func go() { process.send(line: "go") }
 
-    /// Ends a generator that only listens, and takes its report.
+    /// Ends a generator now, and takes its report.
     func end() async throws -> LoadReport {
         process.send(signal: SIGTERM)
         return try await report()
