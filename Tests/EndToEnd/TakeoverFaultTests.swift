@@ -14,7 +14,8 @@ extension EndToEnd {
         "Takeover faults",
         .enabled(if: ChildProcess.isInstalled("python3"), "python3 plays the other side"))
     struct TakeoverFaults {
-        /// A successor that takes these steps, says so, and then waits for the end of its input.
+        /// A successor that takes these steps, says so, and then waits for the end of its input. A
+        /// step is taken again where a worker got no CPU in time and it is told to.
         private static let successor = """
             import array, json, socket, sys
             s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -24,8 +25,10 @@ extension EndToEnd {
                 if step.startswith("takeover:") or step == "takeover":
                     body["state_version"] = int((step + ":2").split(":")[1])
                     body["program"] = "9.9"
-                s.send(json.dumps(body).encode())
-                reply, control, _, _ = s.recvmsg(70000, socket.CMSG_SPACE(253 * 4))
+                reply = b"try again"
+                while b"try again" in reply:
+                    s.send(json.dumps(body).encode())
+                    reply, control, _, _ = s.recvmsg(70000, socket.CMSG_SPACE(253 * 4))
                 fds = sum(len(d) // 4 for _, _, d in control)
                 print("step", step, fds, reply.decode(), flush=True)
             print("done", flush=True)

@@ -42,6 +42,12 @@ extension SwitchProcess {
         try StreamPeer(framing, mac: Self.mac(number), port: socket(port + ".sock"))
     }
 
+    /// Waits until a peer has sent so many frames more.
+    func waitUntilSent(_ count: UInt64, by peer: Peer) async throws {
+        let goal = peer.sentFrames + count
+        try await waitUntil("\(peer.mac) sends on") { _ in peer.sentFrames >= goal }
+    }
+
     /// Waits until these ports, or all of them, are attached.
     @discardableResult
     func allAttached(_ names: [String] = []) async throws -> StatusReport {
@@ -68,6 +74,7 @@ extension SwitchProcess {
                 let totals = report.totals
                 return totals.unaccountedFrames == 0 && totals.queuedFrames == 0
                     && totals.receivedFrames == sent ?? totals.receivedFrames
+                    && totals.sentFrames == received ?? totals.sentFrames
             }
         } catch {
             report = try await status()

@@ -34,11 +34,28 @@ final class SwitchProcess: Sendable {
     init(takingOver former: SwitchProcess, _ configuration: String? = nil) async throws {
         directory = former.directory
         if let configuration { try former.write(configuration) }
-        process = try ChildProcess([
+        process = try await Self.successor([
             Self.executable, "run", "--takeover", "--config", directory.file("ringswitch.toml"),
         ])
         let pid = process.pid
         try await waitUntil("it took over") { $0.pid == pid }
+    }
+
+    /// Starts a successor until it has taken over: one whose predecessor gives no CPU to a worker
+    /// for a second is told to try again.
+    private static func successor(_ command: [String]) async throws -> ChildProcess {
+        let deadline = ContinuousClock.now + .patience
+        while true {
+            let process = try ChildProcess(command)
+            do {
+                try await process.line(containing: " predecessor=")
+                return process
+            } catch let failure as ChildProcess.Failure {
+                guard failure.description.contains("does not come to rest; try again"),
+                    ContinuousClock.now < deadline
+                else { throw failure }
+            }
+        }
     }
 
     /// The path of an executable of this package.
@@ -69,9 +86,19 @@ final class SwitchProcess: Sendable {
     }
 
     /// Runs a client command of the binary against this switch: `command("macs", "--json")`.
+    ///
+    /// A question waits two seconds for its answer. It is asked again, for a switch that got no CPU
+    /// in this time.
     func command(_ arguments: String...) async throws -> ChildProcess.Result {
-        try await ChildProcess.run(
-            [Self.executable] + arguments + ["--socket", directory.file("control.sock")])
+        let deadline = ContinuousClock.now + .patience
+        while true {
+            let result = try await ChildProcess.run(
+                [Self.executable] + arguments + ["--socket", directory.file("control.sock")])
+            let isQuestion = ["status", "macs", "save"].contains(arguments.first)
+            guard isQuestion, result.standardError.contains("does not respond within"),
+                ContinuousClock.now < deadline
+            else { return result }
+        }
     }
 
     /// Asks for the status until `condition` holds.
