@@ -61,7 +61,7 @@ extension EndToEnd {
 
         private func ping(_ host: String, from namespace: NetworkNamespace) async throws {
             let result = try await ChildProcess.run(
-                namespace.inside(["ping", "-c", "3", "-i", "0.2", "-W", "5", host]))
+                namespace.inside(["ping", "-c", "3", "-i", "0.2", "-W", "20", host]))
             #expect(result.isSuccess, "\(result.standardOutput)\(result.standardError)")
         }
 

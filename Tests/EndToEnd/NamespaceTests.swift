@@ -48,7 +48,9 @@ extension EndToEnd {
             // answered after them.
             #expect(await listener.ending() == .exited(0))
             let last = try await ChildProcess.run(
-                client.namespace.inside(["ping", "-c", "1", "-W", "5", server.address]))
+                client.namespace.inside([
+                    "ping", "-c", "3", "-i", "0.2", "-W", "20", server.address,
+                ]))
             #expect(last.isSuccess, "\(last.standardOutput)")
             // What the hosts say that they sent and received, frame by frame and byte by byte, is
             // what the switch says; whatever is missing in between has a reason.

@@ -36,7 +36,7 @@ extension EndToEnd {
             try await manager.line(containing: "bound")
             let lan = try await SwitchProcess(
                 SwitchProcess.ports(["a", "b"], switchKeys: "workers = 2"), in: directory,
-                under: ["env", "NOTIFY_SOCKET=\(path)", "WATCHDOG_USEC=400000"])
+                under: ["env", "NOTIFY_SOCKET=\(path)", "WATCHDOG_USEC=2000000"])
             let ready = try await manager.line(containing: "READY=1")
             #expect(ready == "READY=1 STATUS=0 of 2 ports up, 0 MACs")
             let peer = try lan.peer("a", 1)

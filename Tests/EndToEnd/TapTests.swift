@@ -34,7 +34,7 @@ extension EndToEnd {
 
         private func ping(_ address: String, from namespace: NetworkNamespace) async throws {
             let result = try await ChildProcess.run(
-                namespace.inside(["ping", "-c", "3", "-i", "0.1", "-W", "5", address]))
+                namespace.inside(["ping", "-c", "3", "-i", "0.1", "-W", "20", address]))
             #expect(result.isSuccess, "\(result.standardOutput)\(result.standardError)")
         }
 

@@ -17,9 +17,12 @@ enum Hardship {
     static let nobody: uid_t = 65534
 
     /// As `nobody`, in no group but its own.
-    static let unprivileged = [
-        "setpriv", "--reuid=\(nobody)", "--regid=\(nobody)", "--clear-groups", "--",
-    ]
+    static let unprivileged = being(nobody)
+
+    /// As a user of this number, in no group but its own.
+    static func being(_ user: uid_t) -> [String] {
+        ["setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "--"]
+    }
 
     /// In a mount namespace of its own, after the shell commands `script`.
     static func mounting(_ script: String) -> [String] {
@@ -35,9 +38,12 @@ enum Hardship {
     }
 
     /// Makes a directory that belongs to `nobody`.
-    static func directoryOfNobody() throws -> TemporaryDirectory {
+    static func directoryOfNobody() throws -> TemporaryDirectory { try directory(of: nobody) }
+
+    /// Makes a directory that belongs to a user.
+    static func directory(of user: uid_t) throws -> TemporaryDirectory {
         let directory = try TemporaryDirectory()
-        guard chown(directory.path, nobody, nobody) == 0 else {
+        guard chown(directory.path, user, user) == 0 else {
             throw SpawnedProcess.Failure(code: errno)
         }
         return directory

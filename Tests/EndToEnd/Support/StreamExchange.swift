@@ -84,7 +84,7 @@ extension LANHost {
         let duration = ContinuousClock.now - started
         // The last segments overtake the end of the exchange; what is asked after them is answered
         // after them.
-        try await run("ping", "-c", "1", "-W", "5", address)
+        try await run("ping", "-c", "3", "-i", "0.2", "-W", "20", address)
         return Int(Double(count) * 8e-6 / (duration / .seconds(1)))
     }
 }
