@@ -91,21 +91,19 @@ struct LiveChangeTests {
         /// Floods, and returns how many of the frames were too many.
         func flood() throws -> UInt64 {
             let before = fixture.plane.counters.snapshot(port: port)[dropped: .stormLimited]
-            for _ in 0..<count {
-                try fixture.wait("room for a frame") { fixture.send(storm, from: 0) }
-            }
+            for _ in 0..<count { try fixture.sendPatiently(storm, from: 0) }
             sent += count
-            try fixture.wait("all frames are counted") {
+            try fixture.wait("all frames have come") {
                 fixture.plane.counters.snapshot()[.receivedFrames] == sent
             }
+            // They are received before it is decided what becomes of them.
+            try fixture.passTurns()
             return fixture.plane.counters.snapshot(port: port)[dropped: .stormLimited] - before
         }
         /// Changes the port, and waits until its owner has seen it.
         func change(_ rate: FloodRate) throws {
             fixture.plane.change(port: port, to: settings(1 << 20, floodRate: rate))
-            fixture.plane.hold(.receiving)
-            try fixture.wait("a turn") { fixture.plane.isAtRest }
-            fixture.plane.hold(.none)
+            try fixture.passTurns()
         }
         #expect(try flood() == 0)
         // One at once, and one more each second that this takes.
