@@ -50,7 +50,8 @@ int cshims_ring_create(uint32_t submissions, uint32_t completions, struct cshims
         return status;
     }
     // The indirection array stays the identity for ever: entry i of the queue is entry i in memory.
-    for (uint32_t i = 0; i < params.sq_entries; i++)
+    // Where the kernel can (6.6) liburing does without one since 2.6, which comes to the same.
+    for (uint32_t i = 0; ring->uring.sq.array != NULL && i < params.sq_entries; i++)
         ring->uring.sq.array[i] = i;
     ring->gathers = (params.features & FEATURE_MIN_TIMEOUT) != 0;
     *result = ring;
