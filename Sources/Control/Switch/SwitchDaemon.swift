@@ -29,12 +29,19 @@ public enum SwitchDaemon {
     public static func main(_ options: Options, logger: Logger) -> Never {
         // Before anything else is opened.
         InheritedDescriptors.collect()
+        // libdispatch wants a better priority for its own thread, and complains on standard error
+        // of every user who may not give it.
+        setenv("LIBDISPATCH_LOG", "NO", 0)
         // A peer that leaves must not end the switch.
         signal(SIGPIPE, SIG_IGN)
         let (signals, continuation) = AsyncStream<Int32>.makeStream()
         do throws(SystemFailure) {
             let inlet = try SignalInlet()
-            Task { Glibc.exit(await run(options, signals: signals, logger: logger)) }
+            // Of the main thread's priority it would run, and all that it begins, on threads that
+            // ask for a better one than the workers have.
+            Task(priority: .medium) {
+                Glibc.exit(await run(options, signals: signals, logger: logger))
+            }
             pass(inlet, to: continuation, logger)
         } catch {
             logger.error("\(error)")
