@@ -57,16 +57,33 @@ struct ReportsJSONTests {
     }
 
     @Test func `a log event is one line whatever it quotes`() {
-        let line = LineLogHandler.line(
-            at: timespec(tv_sec: 1_772_366_400, tv_nsec: 123_999_999), level: .warning,
-            message: "peer refused\n",
-            fields: [
+        let text = LineLogHandler.text(
+            "peer refused\n",
+            [
                 "port": "vm1", "reason": "uid 1000 \"x\"", "command": "a\nb=c", "empty": "",
                 "pid": .stringConvertible(4711),
             ])
         #expect(
-            line == #"2026-03-01T12:00:00.123Z warning peer refused\u{a} command="a\u{a}b=c""#
-                + #" empty="" pid=4711 port=vm1 reason="uid 1000 \"x\"""# + "\n")
+            text == #"peer refused\u{a} command="a\u{a}b=c" empty="" pid=4711 port=vm1"#
+                + #" reason="uid 1000 \"x\"""#)
+        let time = timespec(tv_sec: 1_772_366_400, tv_nsec: 123_999_999)
+        #expect(
+            LineLogHandler.line(at: time, level: .warning, "gone")
+                == "2026-03-01T12:00:00.123Z warning gone\n")
+        #expect(LineLogHandler.journalLine(level: .warning, "gone") == "<4>gone\n")
+        #expect(LineLogHandler.journalLine(level: .info, "gone") == "<6>gone\n")
+    }
+
+    @Test func `the journal is known by the device and inode of its stream`() {
+        let descriptor = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        var status = stat()
+        fstat(descriptor, &status)
+        let stream = "\(status.st_dev):\(status.st_ino)"
+        #expect(LineLogHandler.isJournal(descriptor, stream: stream))
+        #expect(!LineLogHandler.isJournal(descriptor, stream: stream + "1"))
+        #expect(!LineLogHandler.isJournal(descriptor, stream: nil))
+        #expect(!LineLogHandler.isJournal(-1, stream: stream))
     }
 
     @Test func `a logger writes events of its level and above, with its metadata`() throws {
