@@ -43,6 +43,17 @@ struct ServiceManager: Sendable {
     }
 
     /// What there is to say.
+    /// Whether the end of this process is the end of a service.
+    ///
+    /// systemd names the process that it has started itself ($SYSTEMD_EXEC_PID, since version 248).
+    /// Of another manager the socket is all that shows.
+    static var startedThisProcess: Bool {
+        guard let text = getenv("SYSTEMD_EXEC_PID").map({ String(cString: $0) }) else {
+            return current() != nil
+        }
+        return Int32(text) == getpid()
+    }
+
     enum State: Equatable {
         /// The switch forwards, for the first time or after a reload.
         case ready

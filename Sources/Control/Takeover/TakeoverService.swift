@@ -85,6 +85,13 @@ final class TakeoverService {
         default: throw ControlError(.conflict, "another takeover is under way")
         }
         guard !host.isClosing else { throw ControlError(.conflict, "the switch is ending") }
+        // Its end would be that of the service, and the successor's none of the manager's business.
+        guard !ServiceManager.startedThisProcess else {
+            throw ControlError(
+                .conflict,
+                "it is the main process of a service: have that restarted instead (`systemctl "
+                    + "restart`), and the next process takes over what the service manager keeps")
+        }
         guard request.peer.uid == geteuid() else {
             throw ControlError(
                 .conflict, "a successor has to be of the same user (\(geteuid())) as the switch")
