@@ -69,6 +69,22 @@ import Testing
         #expect(listener.lines() == ["WATCHDOG=1"])
     }
 
+    @Test func `a state waits for a manager that is busy`() async throws {
+        let directory = TemporaryDirectory()
+        let path = directory("notify")
+        let listener = Listener(path: Array(path.utf8))
+        let manager = try #require(ServiceManager(socket: path))
+        while manager.keep(0, name: "more than it takes") == 0 {}
+        let telling = Task.detached { manager.notify(.ready) }
+        let deadline = ContinuousClock.now + .seconds(5)
+        var heard: [String] = []
+        while heard != ["READY=1"], ContinuousClock.now < deadline {
+            if let lines = listener.lines() { heard = lines } else { await Task.yield() }
+        }
+        #expect(heard == ["READY=1"])
+        await telling.value
+    }
+
     @Test(arguments: [
         nil, "", "relative", "vsock:2:1234", "/" + String(repeating: "x", count: 107),
     ])

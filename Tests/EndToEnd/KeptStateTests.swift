@@ -189,6 +189,11 @@ extension EndToEnd {
             let successor = try lan.peer("b", 4)
             try await lan.allAttached(["a", "b"])
             try await Peer.introduce([peers[0], successor])
+            // What is kept is the successor's.
+            let next = try await lan.status().pid
+            Glibc.kill(next, SIGKILL)
+            try await lan.waitUntil("it is back", within: .seconds(10)) { $0.pid != next }
+            try await Peer.introduce([peers[0], successor])
             try await lan.stop()
         }
 

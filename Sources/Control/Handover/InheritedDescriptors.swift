@@ -58,11 +58,11 @@ enum InheritedDescriptors {
     }
 
     /// Every descriptor whose name begins so, by the rest of its name; of two with one name the
-    /// later.
+    /// first, as systemd passes the newest first.
     static func take(prefix: String) -> [String: PassedDescriptor] {
         let wanted = estate.withLock { $0.names.filter { $0.name.hasPrefix(prefix) } }
         var taken: [String: PassedDescriptor] = [:]
-        for (name, number) in wanted {
+        for (name, number) in wanted.reversed() {
             taken[String(name.dropFirst(prefix.count))] = take(number: number)
         }
         return taken

@@ -1,7 +1,6 @@
 // Descriptors that the service manager keeps while the process ends and starts again: FDSTORE=1 of
 // sd_notify(3), sd_pid_notify_with_fds(3).
 
-internal import CShimsSystem
 internal import Glibc
 
 extension ServiceManager {
@@ -18,29 +17,14 @@ extension ServiceManager {
     ///
     /// The manager does not watch it (FDPOLL=0): it cannot know what the end of a peer means.
     /// - Returns: 0, or an errno. EAGAIN: the manager does not read.
-    func keep(_ descriptor: Int32, name: String) -> Int32 {
-        send("FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0", descriptor: descriptor)
+    func keep(_ descriptor: Int32, name: String, patienceMilliseconds: Int32 = 0) -> Int32 {
+        send(
+            "FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0", descriptor: descriptor,
+            patienceMilliseconds: patienceMilliseconds)
     }
 
     /// Lets the manager forget every descriptor of that name.
-    func forget(_ name: String) -> Int32 {
-        send("FDSTOREREMOVE=1\nFDNAME=\(name)", descriptor: nil)
-    }
-
-    private func send(_ text: String, descriptor: Int32?) -> Int32 {
-        let socket = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard socket >= 0 else { return errno }
-        defer { close(socket) }
-        let connected = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, addressLength)
-            }
-        }
-        guard connected == 0 else { return errno }
-        let bytes = Array(text.utf8)
-        let descriptors = descriptor.map { [$0] } ?? []
-        let result = cshims_message_send(
-            socket, bytes, bytes.count, descriptors, UInt32(descriptors.count))
-        return -min(result, 0)
+    func forget(_ name: String, patienceMilliseconds: Int32 = 0) -> Int32 {
+        send("FDSTOREREMOVE=1\nFDNAME=\(name)", patienceMilliseconds: patienceMilliseconds)
     }
 }

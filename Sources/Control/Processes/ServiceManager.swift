@@ -2,6 +2,7 @@
 // datagram of lines to the socket that NOTIFY_SOCKET names. It is a dozen lines, which is less than
 // a library.
 
+internal import CShimsSystem
 internal import Glibc
 
 /// The service manager behind this process.
@@ -42,7 +43,6 @@ struct ServiceManager: Sendable {
             watchdogPID: variable("WATCHDOG_PID"))
     }
 
-    /// What there is to say.
     /// Whether the end of this process is the end of a service.
     ///
     /// systemd names the process that it has started itself ($SYSTEMD_EXEC_PID, since version 248).
@@ -54,6 +54,7 @@ struct ServiceManager: Sendable {
         return Int32(text) == getpid()
     }
 
+    /// What there is to say.
     enum State: Equatable {
         /// The switch forwards, for the first time or after a reload.
         case ready
@@ -67,7 +68,9 @@ struct ServiceManager: Sendable {
 
     /// Says so, with a sentence for `systemctl status`.
     ///
-    /// Waits for nobody: a manager that does not read has its own trouble, and the switch goes on.
+    /// A manager that does not read has its own trouble, and the switch goes on. A sign of life
+    /// waits for nobody, as the next one follows; anything else is waited for by the manager, which
+    /// may just be busy with what it was told before.
     func notify(_ state: State, status: String? = nil) {
         var lines: [String] = []
         switch state {
@@ -81,21 +84,37 @@ struct ServiceManager: Sendable {
         case .alive: lines.append("WATCHDOG=1")
         }
         if let status { lines.append("STATUS=\(status)") }
-        send(lines.joined(separator: "\n"))
+        _ = send(
+            lines.joined(separator: "\n"),
+            patienceMilliseconds: state == .alive ? 0 : Self.patienceMilliseconds)
     }
 
-    private func send(_ text: String) {
-        let descriptor = socket(
-            AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { name in
-                _ = sendto(
-                    descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT), name,
-                    addressLength)
+    /// How long a message that must arrive waits for room.
+    static let patienceMilliseconds: Int32 = 1000
+
+    /// Sends a message.
+    /// - Returns: 0, or an errno. EAGAIN: the manager did not read for that long.
+    func send(
+        _ text: String, descriptor: Int32? = nil, patienceMilliseconds: Int32 = 0
+    ) -> Int32 {
+        let socket = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { return errno }
+        defer { close(socket) }
+        let connected = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(socket, $0, addressLength)
             }
+        }
+        guard connected == 0 else { return errno }
+        let bytes = Array(text.utf8)
+        let descriptors = descriptor.map { [$0] } ?? []
+        var writable = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+        while true {
+            let result = cshims_message_send(
+                socket, bytes, bytes.count, descriptors, UInt32(descriptors.count))
+            guard result == -EAGAIN, patienceMilliseconds > 0,
+                poll(&writable, 1, patienceMilliseconds) > 0
+            else { return -min(result, 0) }
         }
     }
 }

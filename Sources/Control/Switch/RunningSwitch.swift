@@ -20,11 +20,17 @@ extension SwitchDaemon {
         /// Starts from nothing, or from what was kept.
         func begin() async throws -> Running {
             let directory = try RuntimeDirectory(path: configuration.runtimeDirectory)
-            let passed = KeptEstate.passed()
-            let estate = passed.isEmpty ? nil : find(passed)
-            let patience =
-                directory.wasAbandoned || !passed.isEmpty ? Self.killPatience : .zero
+            var passed = KeptEstate.passed()
+            var present = StateKeeper.identities(of: passed)
+            let patience = directory.wasAbandoned || !passed.isEmpty ? Self.killPatience : .zero
             let store = try makeStore()
+            let estate = passed.isEmpty ? nil : find(passed)
+            if estate == nil {
+                // Before a port is opened: as long as anybody holds what is of no use, here or
+                // there, its sockets answer and its devices are busy.
+                passed = [:]
+                if let manager = store?.manager { StateKeeper.forget(&present, at: manager) }
+            }
             var first = configuration
             if let estate { first.ports = estate.former.ports }
             let control = try await makeSwitch(first, store)
@@ -42,7 +48,7 @@ extension SwitchDaemon {
                 try await control.open(patience: patience)
             }
             // Before anything moves: what was left behind is not true any more then.
-            await keep(control, store, former: estate?.kept, names: Array(passed.keys))
+            await keep(control, store, former: estate?.kept, present: present)
             if estate != nil { await control.forward(opening: missing) }
             let running = await Running(self, control, directory)
             do {
@@ -88,7 +94,7 @@ extension SwitchDaemon {
             await control.forward(opening: missing)
             await running.takePlaces()
             client.waitForEnd()
-            await keep(control, store, former: nil, names: [])
+            await keep(control, store, former: nil, present: [:])
             var facts = await running.facts
             facts["predecessor"] = "\(offer.pid)"
             logger.info("took over", metadata: facts)
@@ -99,11 +105,11 @@ extension SwitchDaemon {
         /// Has the service manager keep what a successor needs.
         private func keep(
             _ control: Switch, _ store: (manager: ServiceManager, counters: CounterFile)?,
-            former: KeptEstate?, names: [String]
+            former: KeptEstate?, present: [String: FileIdentity]
         ) async {
             guard let store else { return }
             do {
-                try await control.keep(store, former: former, names: names, logger: logger)
+                try await control.keep(store, former: former, present: present, logger: logger)
             } catch {
                 logger.error("connections are not kept", metadata: ["reason": "\(error)"])
             }
@@ -224,7 +230,8 @@ extension SwitchDaemon {
         private func end() async {
             if await control.leaveKept() {
                 directory.clear()
-                start.logger.info("switch has ended, its connections are kept")
+                start.logger.info(
+                    "switch has ended and left its connections to the service manager")
                 // At once: objects that end would remove files that the next switch needs.
                 Glibc.exit(0)
             } else {

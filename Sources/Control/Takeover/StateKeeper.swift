@@ -33,11 +33,18 @@ final class StateKeeper {
     private let logger: Logger
     /// What the manager has, with those who keep the numbers from being used again.
     private var kept: [String: AnyObject] = [:]
+    /// Names under which the manager has something else than what they mean now.
+    private var stale: Set<String> = []
     private unowned let host: Switch
     private var isScheduled = false
     private var hasWarned = false
     private var retry: Timer?
+    /// When the manager did not take everything for the first time.
+    private var incompleteSince: ContinuousClock.Instant?
+    private static let busyMilliseconds = 50
     private static let retryMilliseconds = 500
+    /// How long the manager may be busy: systemd has room for some hundred messages.
+    private static let patience = Duration.seconds(5)
     private var isEnding = false
 
     /// - Parameters:
@@ -51,16 +58,46 @@ final class StateKeeper {
         self.manager = manager
         self.counters = counters
         self.logger = logger
-        if let former { file = former.file } else { file = try StateFile() }
+        if let former {
+            file = former.file
+            kept[Self.stateName] = file
+        } else {
+            file = try StateFile()
+        }
     }
 
-    /// Gives everything into keeping, and has the manager forget what is left of a predecessor.
-    func begin(former: [String]) {
-        send(manager.keep(counters.file.descriptor, name: Self.prefix + counters.name))
-        send(manager.keep(file.descriptor, name: Self.prefix + Self.stateName))
+    /// Gives everything into keeping.
+    /// - Parameter present: what the manager has from a predecessor, which it keeps or forgets.
+    func begin(present: [String: FileIdentity]) {
+        // Sockets are known by their files and need not be given again. Of anything else nobody can
+        // say whether it is still the same.
+        for descriptor in host.describeState().kept {
+            guard let identity = present[descriptor.name], identity.isSocket,
+                FileIdentity(descriptor: descriptor.number) == identity
+            else { continue }
+            kept[descriptor.name] = descriptor.owner
+        }
+        stale = Set(present.keys).subtracting(kept.keys)
         write()
-        let present = Set(kept.keys).union([Self.stateName, counters.name])
-        for name in Set(former).subtracting(present) { send(manager.forget(Self.prefix + name)) }
+    }
+
+    /// What the manager has passed, as far as it can be told again.
+    nonisolated static func identities(
+        of passed: [String: PassedDescriptor]
+    ) -> [String: FileIdentity] {
+        passed.compactMapValues { FileIdentity(descriptor: $0.number) }
+    }
+
+    /// Has the manager forget all of this, and tells what it still has.
+    nonisolated static func forget(
+        _ present: inout [String: FileIdentity], at manager: ServiceManager
+    ) {
+        for name in present.keys {
+            let code = manager.forget(
+                prefix + name, patienceMilliseconds: ServiceManager.patienceMilliseconds)
+            guard code == 0 else { return }
+            present[name] = nil
+        }
     }
 
     /// The state has changed; it is written soon, once for all that happens at a time.
@@ -88,7 +125,7 @@ final class StateKeeper {
     func end() {
         isEnding = true
         let (full, descriptors) = host.fullState()
-        update(descriptors)
+        update(descriptors, patienceMilliseconds: ServiceManager.patienceMilliseconds)
         save(full)
     }
 
@@ -101,37 +138,52 @@ final class StateKeeper {
     }
 
     /// Gives and takes back what differs; what the manager does not take now is tried again.
-    private func update(_ descriptors: [KeptDescriptor]) {
-        var isWhole = true
+    private func update(_ descriptors: [KeptDescriptor], patienceMilliseconds: Int32 = 0) {
+        let own = [(counters.name, counters.file), (Self.stateName, file)].map { name, file in
+            KeptDescriptor(name: name, number: file.descriptor, owner: file)
+        }
+        let descriptors = own + descriptors
         var next: [String: AnyObject] = [:]
         for descriptor in descriptors { next[descriptor.name] = descriptor.owner }
         for (name, owner) in kept where next[name] !== owner {
-            if send(manager.forget(Self.prefix + name)) {
-                kept[name] = nil
-            } else {
-                isWhole = false
-            }
+            kept[name] = nil
+            stale.insert(name)
         }
-        for descriptor in descriptors where kept[descriptor.name] == nil {
-            if send(manager.keep(descriptor.number, name: Self.prefix + descriptor.name)) {
-                kept[descriptor.name] = descriptor.owner
-            } else {
-                isWhole = false
-            }
-        }
+        let code = tell(descriptors, patienceMilliseconds)
         retry?.cancel()
-        retry =
-            isWhole
-            ? nil
-            : Timer(afterMilliseconds: Self.retryMilliseconds) { [weak self] in
-                self?.stateChanged()
-            }
+        retry = nil
+        guard code != 0 else {
+            incompleteSince = nil
+            return
+        }
+        let since = incompleteSince ?? .now
+        incompleteSince = since
+        if code != EAGAIN || ContinuousClock.now - since > Self.patience {
+            warn("the service manager cannot be told: \(SystemText.reason(code))")
+        }
+        let pause = code == EAGAIN ? Self.busyMilliseconds : Self.retryMilliseconds
+        retry = Timer(afterMilliseconds: pause) { [weak self] in
+            self?.stateChanged()
+        }
     }
 
-    /// Whether the manager has been told.
-    @discardableResult private func send(_ code: Int32) -> Bool {
-        if code != 0 { warn("the service manager cannot be told: \(SystemText.reason(code))") }
-        return code == 0
+    /// Tells the manager what it has not heard yet, up to the first message that it does not take.
+    private func tell(_ descriptors: [KeptDescriptor], _ patienceMilliseconds: Int32) -> Int32 {
+        // First, since one that is there under its former name would not be taken again.
+        for name in stale {
+            let code = manager.forget(
+                Self.prefix + name, patienceMilliseconds: patienceMilliseconds)
+            guard code == 0 else { return code }
+            stale.remove(name)
+        }
+        for descriptor in descriptors where kept[descriptor.name] == nil {
+            let code = manager.keep(
+                descriptor.number, name: Self.prefix + descriptor.name,
+                patienceMilliseconds: patienceMilliseconds)
+            guard code == 0 else { return code }
+            kept[descriptor.name] = descriptor.owner
+        }
+        return 0
     }
 
     private func warn(_ reason: String) {

@@ -8,12 +8,12 @@ extension Switch {
     /// Has the service manager keep what a successor needs, from now on.
     func keep(
         _ store: (manager: ServiceManager, counters: CounterFile), former: KeptEstate?,
-        names: [String], logger: Logger
+        present: [String: FileIdentity], logger: Logger
     ) throws(SystemFailure) {
         let keeper = try StateKeeper(
             self, store.manager, counters: store.counters, former: former, logger: logger)
         self.keeper = keeper
-        keeper.begin(former: names)
+        keeper.begin(present: present)
     }
 
     /// Comes to rest and leaves everything to the service manager, in place of `close`; false where
