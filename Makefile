@@ -58,7 +58,7 @@ test-imports: needs-build ## every import stands in Package.swift
 
 # The tests look at the switch from outside, so they may be a debug build; the switch is the users' one.
 .PHONY: test-whole
-test-whole: needs-test guest ## end to end: the release binary with real peers
+test-whole: needs-test guest systemd ## end to end: the release binary with real peers
 	@$(STEP) "release binaries" 10m $(RELEASE)
 	@RINGSWITCH_BINARIES='$(CURDIR)/.build/release' \
 	    $(STEP) "tests, end to end" 30m scripts/swift-test --no-parallel --filter '$(WHOLE_TESTS)'
@@ -144,6 +144,11 @@ clean: ## removes everything that was built
 guest:
 	@scripts/need --optional vm
 	@scripts/guest-image || echo "no guest: the tests with real VMs are skipped"
+
+# The same with systemd, which runs in namespaces.
+.PHONY: systemd
+systemd:
+	@scripts/need --optional systemd
 
 .PHONY: needs-build
 needs-build:

@@ -9,6 +9,7 @@ import Testing
 /// - `SwitchProcess` runs the binary beside the test bundle on a configuration,
 /// - `Guest` boots a virtual machine on a port, `NetworkNamespace` is an isolated host, `LANHost`
 ///   one on a port of its own, and `NetworkSocket` a socket there,
+/// - `SystemdMachine` is a machine where systemd runs the switch that `make install` brings,
 /// - `ChildProcess` runs anything else (iperf3, `ringswitch attach`, a traffic generator),
 /// - `TemporaryDirectory` holds sockets and files.
 ///

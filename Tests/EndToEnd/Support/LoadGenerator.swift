@@ -9,9 +9,14 @@ final class LoadGenerator: Sendable {
     let process: ChildProcess
 
     /// Starts machines and their flows, in the words of `loadgen --help`.
-    init(endpoints: [String], flows: [String] = [], options: [String] = []) throws {
+    /// - Parameter prefix: a command that executes the generator.
+    init(
+        endpoints: [String], flows: [String] = [], options: [String] = [],
+        under prefix: [String] = []
+    ) throws {
         process = try ChildProcess(
-            [Self.executable, "--quiet", "0.5", "--drain", "60", "--await-peer", "60"]
+            prefix
+                + [Self.executable, "--quiet", "0.5", "--drain", "60", "--await-peer", "60"]
                 + endpoints.flatMap { ["--endpoint", $0] } + flows.flatMap { ["--flow", $0] }
                 + options)
     }
