@@ -36,7 +36,7 @@ extension EndToEnd {
         ///   - lossMax: frames of each direction that may be lost.
         ///   - delayMax: the longest time that a frame may take.
         private func replace(
-            _ machine: SystemdMachine, lossMax: UInt64, delayMax: Duration = .seconds(1),
+            _ machine: SystemdMachine, lossMax: UInt64, delayMax: Duration = .seconds(2),
             seconds: Double = 2, by act: () async throws -> Void
         ) async throws {
             let vms = try await machine.exchange(seconds: seconds)
@@ -139,7 +139,7 @@ extension EndToEnd {
             let machine = try await SystemdMachine(Self.configuration)
             try await machine.edit("[Service]\nWatchdogSec=1\n")
             try await machine.systemctl("start", "ringswitch")
-            try await replace(machine, lossMax: 64, delayMax: .seconds(3), seconds: 4) {
+            try await replace(machine, lossMax: 64, delayMax: .seconds(4), seconds: 4) {
                 try await machine.systemctl(
                     "kill", "--kill-who=main", "--signal=STOP", "ringswitch")
             }

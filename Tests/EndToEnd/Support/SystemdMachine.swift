@@ -18,8 +18,8 @@ final class SystemdMachine: Sendable {
         let text = errors.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         guard process.terminationStatus != 0 else { return nil }
-        return String(decoding: text, as: UTF8.self)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
+        return String(decoding: text, as: UTF8.self).split(separator: "\n").last
+            .map(String.init) ?? "it ended with status \(process.terminationStatus)"
     }()
 
     private static let top = URL(filePath: #filePath).deletingLastPathComponent()
