@@ -30,6 +30,9 @@ struct Decision {
     var plainLengthMax: Int32 = -1
     /// The most bytes that the egress port of a unicast takes of this flow.
     private var egressLengthMax: Int32 = -1
+    /// How often frames of this flow may be flooded, and what they are measured as.
+    private var floodRate = FloodRate.unlimited
+    private var floodKind = FloodMeters.Kind.group
     private var key = MACEntryKey.free
     private var ingress = PortID(rawValue: 0)
 
@@ -52,7 +55,12 @@ struct Decision {
         ingress = frame.ingress
         plainLengthMax = -1
         verdict = destinationVerdict(header, scene: scene)
-        guard case .unicast = verdict.kind else { return }
+        guard case .unicast = verdict.kind else {
+            floodKind = header.destination.isGroup ? .group : .unknown
+            floodRate =
+                scene.table.pointee.attachedEntry(of: ingress)?.pointee.floodRate ?? .unlimited
+            return
+        }
         egressLengthMax = lengthMax(to: verdict.egress, scene: scene)
         plainLengthMax = egressLengthMax
     }
@@ -87,18 +95,6 @@ struct Decision {
         return to.pointee.maxFrame
     }
 
-    /// Whether the ingress port's rate allows one more flood.
-    @inline(__always)
-    @_noLocks
-    private func mayFlood(_ frame: Frame, scene: ClassifierScene) -> Bool {
-        guard let from = scene.table.pointee.attachedEntry(of: ingress) else { return true }
-        // The first bit on the wire, which is the least of the first byte, makes a group address.
-        let isGroup = frame.address.load(as: UInt8.self) & 1 == 1
-        return scene.floodMeters.admit(
-            isGroup ? .group : .unknown, length: frame.length, from: ingress,
-            rate: from.pointee.floodRate, now: scene.now)
-    }
-
     /// The verdict for a frame of the flow, counted.
     @inline(never)
     @_noLocks
@@ -111,7 +107,11 @@ struct Decision {
             return .drop(.tooBig, egress: egress)
         case .flood:
             let block = scene.counters.block(port: ingress)
-            guard mayFlood(frame, scene: scene) else {
+            guard
+                scene.floodMeters.admit(
+                    floodKind, length: frame.length, from: ingress, rate: floodRate,
+                    now: scene.now)
+            else {
                 block.add(dropped: .stormLimited)
                 return .drop(.stormLimited)
             }
