@@ -57,8 +57,9 @@ struct Decision {
         verdict = destinationVerdict(header, scene: scene)
         guard case .unicast = verdict.kind else {
             floodKind = header.destination.isGroup ? .group : .unknown
-            floodRate =
-                scene.table.pointee.attachedEntry(of: ingress)?.pointee.floodRate ?? .unlimited
+            if let from = scene.table.pointee.attachedEntry(of: ingress) {
+                floodRate = from.pointee.floodRate
+            }
             return
         }
         egressLengthMax = lengthMax(to: verdict.egress, scene: scene)

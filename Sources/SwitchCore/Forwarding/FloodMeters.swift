@@ -16,7 +16,12 @@ public struct FloodRate: Sendable, Equatable {
     public let interval: UInt32
 
     /// No limit.
-    public static let unlimited = FloodRate(framesPerSecond: 0)
+    @inlinable
+    public static var unlimited: FloodRate { @_noLocks get { FloodRate(interval: 0) } }
+
+    @inlinable
+    @_noLocks
+    init(interval: UInt32) { self.interval = interval }
 
     /// A limit of so many frames a second, at most a thousand millions; 0: no limit.
     public init(framesPerSecond rate: Int) {
