@@ -192,7 +192,7 @@ extension EndToEnd {
             // What is kept is the successor's.
             let next = try await lan.status().pid
             Glibc.kill(next, SIGKILL)
-            try await lan.waitUntil("it is back", within: .seconds(10)) { $0.pid != next }
+            try await lan.waitUntil("it is back") { $0.pid != next }
             try await Peer.introduce([peers[0], successor])
             try await lan.stop()
         }

@@ -49,7 +49,7 @@ final class SystemdMachine: Sendable {
         ])
         #expect(installed.isSuccess, "\(installed)")
         process = try ChildProcess([Self.script, directory.path])
-        let line = try await process.line(containing: "machine ", within: .seconds(10))
+        let line = try await process.line(containing: "machine ")
         pid = String(line.dropFirst("machine ".count))
         try await waitUntil("it is up") {
             try await self.run("systemctl", "is-active", "multi-user.target").isSuccess
@@ -99,7 +99,7 @@ final class SystemdMachine: Sendable {
 
     /// Asks again and again until it is so, for ten seconds.
     func waitUntil(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .patience
         while try await !condition() {
             if await process.ending(within: .milliseconds(20)) != nil {
                 throw process.failure("ended before \(what)")
